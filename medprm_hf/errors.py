@@ -1,0 +1,83 @@
+"""Every error that a user of medprm-hf can meet, as one tree.
+
+MedPRMError
+├── ConfigError          a recipe, a setting or a command line that cannot work
+│   └── MissingExtraError    an optional package is not installed
+├── DataError            rows, files or images that cannot be used
+│   ├── ImageError           an image that is missing, broken or over a limit
+│   └── FormatError          a file that breaks the rules of its format
+├── BackendError         a model or its server did not give an answer
+│   ├── AuthError            the key is missing or wrong: nothing will work until it is mended
+│   └── BudgetError          the money set aside is spent
+├── ParseError           an answer arrived, but it cannot be read
+├── StoreError           a run directory, journal or review store that cannot be used
+└── PublishError         the Hub refused, or a check before publishing failed
+
+Each message names what was found, what is needed, and the way out. Rows never raise: what goes wrong inside
+a row becomes an entry of its `errors` column (`row_error`).
+"""
+
+from __future__ import annotations
+
+
+class MedPRMError(Exception):
+    """Base of all errors that medprm-hf raises on purpose."""
+
+
+class ConfigError(MedPRMError):
+    """A recipe, a setting or a command line that cannot work."""
+
+
+class MissingExtraError(ConfigError):
+    """An optional package is not installed; the message carries the install line."""
+
+    def __init__(self, feature: str, extra: str, missing: str) -> None:
+        super().__init__(f"{feature} needs {missing}: pip install 'medprm-hf[{extra}]'")
+
+
+class DataError(MedPRMError):
+    """Rows, files or images that cannot be used."""
+
+
+class ImageError(DataError):
+    """An image that is missing, broken or over a limit."""
+
+
+class FormatError(DataError):
+    """A file that breaks the rules of its format."""
+
+
+class BackendError(MedPRMError):
+    """A model or its server did not give an answer.
+
+    `kind` is a short machine-readable reason (`timeout`, `http_500`, `no_choices`, …).
+    """
+
+    def __init__(self, message: str, kind: str = "backend") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class AuthError(BackendError):
+    """The key is missing or wrong: nothing will work until it is mended."""
+
+
+class BudgetError(BackendError):
+    """The money set aside is spent."""
+
+
+class ParseError(MedPRMError):
+    """An answer arrived, but it cannot be read."""
+
+
+class StoreError(MedPRMError):
+    """A run directory, journal or review store that cannot be used."""
+
+
+class PublishError(MedPRMError):
+    """The Hub refused, or a check before publishing failed."""
+
+
+def row_error(stage: str, kind: str, message: str) -> dict[str, str]:
+    """One entry of the `errors` column."""
+    return {"stage": stage, "kind": kind, "message": message}

@@ -1,0 +1,36 @@
+"""Content hashes and seeds that are the same in every process, on every machine.
+
+Python's own `hash` is salted per process, so nothing that is stored or must repeat may use it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Part = str | int | float | bool | None | Sequence["Part"]
+
+
+def content_hash(*parts: Part, length: int = 16) -> str:
+    """Hex digest of plain values; `length` hex characters (16 are 64 bits)."""
+    text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def bytes_hash(data: bytes) -> str:
+    """SHA-256 of bytes, 64 hex characters: the `image_sha256` column."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def stable_seed(*parts: Part) -> int:
+    """A 63-bit seed that depends on the parts alone."""
+    return int(content_hash(*parts), 16) >> 1
+
+
+def uniforms(seed: int, count: int) -> NDArray[np.float64]:
+    """`count` draws in [0, 1) that depend on the seed alone, shape (count,)."""
+    return np.random.Generator(np.random.Philox(key=seed)).random(count)
