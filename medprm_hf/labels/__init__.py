@@ -1,0 +1,1 @@
+"""Labels: pure functions on arrays; no dataset, no client, no file."""
