@@ -1,0 +1,104 @@
+"""From a plain spec string to an open backend, once per process.
+
+A spec is `NAME:TARGET?option=value&…`, so a stage holds only a string and opens what it needs in its worker:
+
+    phantom:policy                                       a shipped checkpoint, in this process
+    transformers:Qwen/Qwen2.5-VL-7B-Instruct?dtype=bfloat16
+    openai:tiny?base_url=http://127.0.0.1:8000/v1&concurrency=32
+    scripted:tests.answers:script
+    simulated-judge:error=0.15
+
+A third party adds a name through the entry-point group `medprm_hf.backend`; its class has `from_spec(options)`,
+which takes what stands behind the first colon.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
+from typing import Any, TypeVar, cast, get_type_hints
+from urllib.parse import parse_qsl
+
+from medprm_hf.backends.protocol import Backend
+from medprm_hf.errors import ConfigError, MissingExtraError
+from medprm_hf.registry import near, resolve
+
+BACKENDS: Mapping[str, str] = {
+    "openai": "medprm_hf.backends.openai_http:OpenAIBackend",
+    "phantom": "medprm_hf.backends.transformers:PhantomBackend",
+    "scripted": "medprm_hf.backends.scripted:ScriptedBackend",
+    "simulated-judge": "medprm_hf.phantom.simulated:SimulatedJudge",
+    "transformers": "medprm_hf.backends.transformers:TransformersBackend",
+}
+
+EXTRAS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "openai": ("openai", ("aiohttp",)),
+    "phantom": ("train", ("torch", "transformers")),
+    "transformers": ("train", ("torch", "transformers")),
+}
+"""The extra that installs what a backend imports."""
+
+_opened: dict[str, Backend] = {}
+_lock = threading.Lock()
+
+Settings = TypeVar("Settings")
+
+
+def open_backend(spec: str) -> Backend:
+    """The backend that a spec names; the same object for the same spec within one process.
+
+    Raises ConfigError for an unknown name or option (with near names), MissingExtraError where a package lacks.
+    """
+    with _lock:
+        if spec not in _opened:
+            _opened[spec] = _open(spec)
+        return _opened[spec]
+
+
+def close_backends() -> None:
+    """Close every backend that this process has opened."""
+    with _lock:
+        while _opened:
+            _opened.popitem()[1].close()
+
+
+def split_target(options: str) -> tuple[str, dict[str, str]]:
+    """`name?a=1&b=2` → `("name", {"a": "1", "b": "2"})`."""
+    target, _, query = options.partition("?")
+    return target, dict(parse_qsl(query, keep_blank_values=True))
+
+
+def read_settings(kind: type[Settings], given: Mapping[str, str], backend: str) -> Settings:
+    """A dataclass of plain values from option strings; unknown names and unreadable values are refused."""
+    types = get_type_hints(kind)
+    known = [item.name for item in fields(cast(Any, kind)) if item.default is not MISSING]
+    values: dict[str, Any] = {}
+    for name, text in given.items():
+        if name not in known:
+            raise ConfigError(f"backend {backend!r} has no option {name!r}{near(name, known)}")
+        values[name] = _read(types[name], text, f"backend {backend!r}: option {name}")
+    return kind(**values)
+
+
+def _read(kind: Any, text: str, where: str) -> Any:
+    readers: dict[Any, Callable[[str], Any]] = {int: int, float: float}
+    try:
+        return readers.get(kind, str)(text)
+    except ValueError:
+        raise ConfigError(f"{where}={text!r} is not {'an integer' if kind is int else 'a number'}") from None
+
+
+def _open(spec: str) -> Backend:
+    name, colon, options = spec.partition(":")
+    if not colon:
+        raise ConfigError(f"backend {spec!r} names no model: write {name}:MODEL, as in phantom:policy")
+    try:
+        kind = resolve("backend", BACKENDS, name)
+        return cast(Backend, kind.from_spec(options))
+    except ModuleNotFoundError as error:
+        extra, packages = EXTRAS.get(name, ("all", ()))
+        missing = (error.name or "").partition(".")[0]
+        if missing not in packages:
+            raise
+        raise MissingExtraError(f"backend {name!r}", extra, missing) from error
