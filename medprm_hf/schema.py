@@ -154,7 +154,11 @@ COLUMNS: tuple[Column, ...] = (
         ("keep", "bool", "Whether the solution is exported."),
         ("drop_reason", "str", "Why not; null if kept."),
     ),
-    *_columns("any", ("errors", "list[{stage: str, kind: str, message: str}]", "What went wrong in this row.")),
+    *_columns(
+        "any",
+        ("errors", "list[{stage: str, kind: str, message: str}]", "What went wrong in this row."),
+        ("extra", "str", "JSON of what an imported file held beyond these columns, by format; else null."),
+    ),
 )
 
 BY_NAME: dict[str, Column] = {column.name: column for column in COLUMNS}

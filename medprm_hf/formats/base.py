@@ -1,0 +1,157 @@
+"""What a format is, and what comes back from writing or reading one.
+
+A format turns canonical rows (dicts of the columns in schema.py, one a solution) into the records of a file
+and back. Its options are its dataclass fields; what it cannot hold is declared by `carries` (columns) and
+`losses` (sentences), and counted when a file is written.
+
+    report = write(rows, "visualprm.jsonl", "visualprm", early_stop=True)
+    report.losses      ->  Counter({"judge_reasons": 812})
+    report.left_out    ->  Counter({"steps without a label": 31})
+    report.rejections  ->  Counter({"marker_in_text": 1})
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from medprm_hf.errors import FormatError
+
+if TYPE_CHECKING:
+    from medprm_hf.formats.reading import Reading
+    from medprm_hf.formats.writing import Writing
+
+Row = Mapping[str, Any]
+"""One row of the canonical table."""
+Record = Any
+"""One line of a JSONL file, or one element of a JSON array."""
+
+
+class Refused(FormatError):
+    """One row or record that cannot be written or read; `reason` is short and machine-readable."""
+
+    def __init__(self, reason: str, message: str, key: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.key = key
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a file, and where."""
+
+    line: int | None
+    """Line of a JSONL file, or element of an array, from 1; null for the file as a whole."""
+    key: str | None
+    """The key that holds it, where one does."""
+    reason: str
+    """Short and machine-readable: broken_json, not_a_number, duplicate_id, missing_image, …"""
+    message: str
+    """What was found, what is needed, and the way out."""
+    text: str | None = None
+    """The record as it stood, for the rejected-rows file; null where the record was kept."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether the record was kept all the same."""
+        return self.text is None
+
+    def __str__(self) -> str:
+        place = "file" if self.line is None else f"row {self.line}"
+        return f"{place}{f', {self.key}' if self.key else ''}: {self.message}"
+
+
+@dataclass
+class Report:
+    """What became of the rows of one written file."""
+
+    format: str
+    path: str
+    rows: int = 0
+    """Rows that came in."""
+    written: int = 0
+    """Rows that stand in the file, whole or in part."""
+    records: int = 0
+    """Lines or array elements of the file."""
+    rejected: int = 0
+    """Rows (and, after `convert`, records) that could not be written or read; see `rejected_path`."""
+    rejections: Counter[str] = field(default_factory=Counter)
+    """Their reasons."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Steps and rows left out on purpose, by reason (unknown labels, `keep` false, …)."""
+    losses: Counter[str] = field(default_factory=Counter)
+    """Values per column that the format has no place for."""
+    images: int = 0
+    """Image files written."""
+    rejected_path: str | None = None
+    """The rejected rows with their reasons, one JSON object a line; null if there are none."""
+    problems: list[Problem] = field(default_factory=list)
+    """What `convert` met in its source."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for a run's report."""
+        plain = {item.name: getattr(self, item.name) for item in fields(self)}
+        for name in ("rejections", "left_out", "losses"):
+            plain[name] = dict(sorted(plain[name].items()))
+        return {**plain, "problems": [str(problem) for problem in self.problems]}
+
+    def lines(self) -> list[str]:
+        """The report as a person reads it, one sentence a line."""
+        said = [f"{self.format}: {self.written} of {self.rows} rows written as {self.records} records: {self.path}"]
+        said += [f"  left out: {count} {what}" for what, count in sorted(self.left_out.items())]
+        said += [
+            f"  lost: {column}: {count} not representable in {self.format}"
+            for column, count in sorted(self.losses.items())
+        ]
+        said += [f"  rejected: {count} {reason}" for reason, count in sorted(self.rejections.items())]
+        return said + ([f"  rejected rows: {self.rejected_path}"] if self.rejected_path else [])
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format; subclasses set the class variables and the methods that they support."""
+
+    id: ClassVar[str] = ""
+    """Name in `--to` and `--from` (design.md)."""
+    text: ClassVar[str] = ""
+    """One line: what it is and where it comes from."""
+    reads: ClassVar[bool] = True
+    writes: ClassVar[bool] = True
+    extension: ClassVar[str] = ".jsonl"
+    """Of files written without another wish; decides lines or array where `container` is `either`."""
+    container: ClassVar[Literal["lines", "array", "either", "object"]] = "lines"
+    """One record a line; one JSON array; by the file's extension; one object around a list of records."""
+    inner: ClassVar[tuple[str, ...]] = ()
+    """Keys that may hold the list of records, for `object`."""
+    unit: ClassVar[Literal["row", "question"]] = "row"
+    """Whether `encode` sees one row or all neighbouring rows of one question."""
+    needs_steps: ClassVar[bool] = True
+    """Whether a row without steps is rejected."""
+    carries: ClassVar[frozenset[str]] = frozenset()
+    """Canonical columns that survive; every other non-empty value is counted as lost."""
+    losses: ClassVar[tuple[str, ...]] = ()
+    """What is lost within the columns that are carried, in words."""
+    indent: ClassVar[int | None] = None
+
+    def encode(self, rows: Sequence[Row], writing: Writing) -> Iterator[Record]:
+        """The records of one row (or one question's rows); raises `Refused` for a row that cannot be held."""
+        raise FormatError(f"{self.id} is read only: there is nothing that writes it")
+
+    def decode(self, record: Record, reading: Reading) -> Iterator[dict[str, Any]]:
+        """The rows of one record; raises `Refused` for a record that cannot be read."""
+        raise FormatError(f"{self.id} is written only: there is nothing that reads it")
+
+    def finish(self, reading: Reading) -> Iterator[dict[str, Any]]:
+        """Rows still held back when the file ends."""
+        yield from ()
+
+    def frame(self, writing: Writing) -> tuple[dict[str, Any], str, dict[str, Any]]:
+        """For `object` files: the keys before the list, the list's key, the keys after it."""
+        raise FormatError(f"{self.id} has no frame around its records")
+
+    @classmethod
+    def recognises(cls, record: Record, head: Mapping[str, Any]) -> bool:
+        """Whether a file's first record (and the keys around its list) are of this format."""
+        return False

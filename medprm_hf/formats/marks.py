@@ -1,0 +1,141 @@
+"""What many formats need of a row: its labels, its letters, its question as text, its domain.
+
+    {"labels": ["+", "?"], "review_labels": ["?", "-"]}   ->  step_labels(row)  ==  ["+", "-"]
+    {"expected_accuracy": [0.5, 0.0, None]}               ->  step_labels(row, "value")  ==  ["+", "-", "?"]
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from medprm_hf.formats.base import Refused, Row
+from medprm_hf.schema import Label, final_labels
+from medprm_hf.text.prompts import letter, question_text
+
+LabelSource = Literal["final", "value", "advantage"]
+RIGHT, WRONG, NEUTRAL, UNKNOWN = (label.value for label in Label)
+
+_DOMAINS = {
+    "radiology": ("xray", "x-ray", "x_ray", "radiograph", "ct", "mri", "mr", "ultrasound", "mammogra", "pet",
+                  "radiology", "phantom", "cxr", "tomograph"),
+    "pathology": ("patholog", "histolog", "h&e", "wsi", "cytolog", "microscop"),
+    "clinical": ("clinical", "photo", "derm", "fundus", "retina", "endoscop", "skin"),
+}
+
+
+def step_labels(row: Row, source: LabelSource = "final", threshold: float = 0.0) -> list[str]:
+    """The labels that count, [num_steps].
+
+    `final`: the review's where there is one, else merge's; a row that was never merged falls back to its
+    rollouts, and without those every step is unknown. `value`: mc > threshold (VisualPRM, section 3.1).
+    `advantage`: the sign of mc_i - mc_(i-1); the first step's is its value.
+    """
+    if source == "final" and row.get("labels") is not None:
+        return final_labels(row["labels"], row.get("review_labels"))
+    mc = row.get("expected_accuracy") or [None] * len(row["steps"])
+    ours = advantage_labels(mc) if source == "advantage" else value_labels(mc, threshold)
+    return final_labels(ours, row.get("review_labels")) if source == "final" else ours
+
+
+def value_labels(mc: Sequence[float | None], threshold: float = 0.0) -> list[str]:
+    """`+` where mc > threshold, `-` where it is not, `?` where nothing was sampled."""
+    return [UNKNOWN if score is None else RIGHT if score > threshold else WRONG for score in mc]
+
+
+def advantage_labels(mc: Sequence[float | None]) -> list[str]:
+    """Sign of the change of mc at each step: `+`, `0` or `-`; `?` where either end was not sampled."""
+    labels = value_labels(mc[:1])
+    for before, here in zip(mc, mc[1:], strict=False):
+        if before is None or here is None:
+            labels.append(UNKNOWN)
+        else:
+            labels.append(RIGHT if here > before else NEUTRAL if here == before else WRONG)
+    return labels
+
+
+def answer_place(answer: str | None, options: Sequence[str]) -> int | None:
+    """Index from 0 of the option that a letter or an option's text names; null where it names none."""
+    if answer is None or not options:
+        return None
+    if answer in options:
+        return list(options).index(answer)
+    letters = [letter(index) for index in range(len(options))]
+    return letters.index(answer) if answer in letters else None
+
+
+def letter_or_none(index: int | None) -> str | None:
+    """`letter`, with null for null."""
+    return None if index is None else letter(index)
+
+
+def shown_question(row: Row) -> str:
+    """Context, earlier turns, question and options, as every model of this project is shown them."""
+    shown = question_text(row["question"], row.get("options") or [])
+    if row.get("turns"):
+        shown = "\n".join(f"{turn['role']}: {turn['text']}" for turn in row["turns"]) + f"\n{shown}"
+    if row.get("clinical_context"):
+        shown = f"Clinical context: {row['clinical_context']}\n{shown}"
+    return shown
+
+
+def split_question(text: str) -> tuple[str, list[str], str | None]:
+    """Question, options and clinical context of a text that `shown_question` wrote (or one like it)."""
+    context = None
+    if text.startswith("Clinical context: ") and "\n" in text:
+        first, _, text = text.partition("\n")
+        context = first.removeprefix("Clinical context: ")
+    question, mark, listed = text.rpartition("\nOptions:\n")
+    if not mark:
+        return text, [], context
+    options: list[str] = []
+    for line in listed.split("\n"):
+        start = f"{letter(len(options))}. "
+        if not line.startswith(start):
+            return text, [], context
+        options.append(line.removeprefix(start))
+    return question, options, context
+
+
+def solution_text(row: Row, joint: str = "\n") -> str:
+    """The solution as the model wrote it, else its steps numbered and joined."""
+    if row.get("solution"):
+        return str(row["solution"])
+    return joint.join(f"Step {number}: {text}" for number, text in enumerate(row["steps"], start=1))
+
+
+def domain(modality: str | None) -> str | None:
+    """radiology, pathology or clinical, as far as the modality tells; else null."""
+    words = (modality or "").lower()
+    for name, hints in _DOMAINS.items():
+        if any(words == hint or (len(hint) > 3 and hint in words) or words.startswith(f"{hint}_") for hint in hints):
+            return name
+    return None
+
+
+def refuse_marks(texts: Sequence[str | None], marks: Sequence[str], key: str) -> None:
+    """Refuses texts that hold what the format uses as its own mark; none of these formats has an escape."""
+    for mark in marks:
+        for place, text in enumerate(texts, start=1):
+            if text and mark in text:
+                raise Refused(
+                    "marker_in_text",
+                    f"{key} {place} holds {mark!r}, which this format uses as its mark and cannot escape: "
+                    "change the text, or write raw-json",
+                    key,
+                )
+
+
+def pack_extra(extra: dict[str, Any] | None) -> str | None:
+    """The `extra` column: JSON text, or null for nothing."""
+    return json.dumps(extra, ensure_ascii=False) if extra else None
+
+
+def unpack_extra(row: Row, format_id: str) -> dict[str, Any]:
+    """What a row's `extra` holds of one format; empty if nothing."""
+    packed = row.get("extra")
+    if not packed or f'"{format_id}"' not in packed:
+        return {}
+    found = json.loads(packed).get(format_id)
+    return found if isinstance(found, dict) else {}
