@@ -1,0 +1,177 @@
+"""`medprm <word>`: the command line. Each word is a thin layer over a function of the package."""
+
+from __future__ import annotations
+
+import sys
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medprm_hf.errors import ConfigError, MedPRMError
+from medprm_hf.registry import near
+
+app = typer.Typer(
+    name="medprm",
+    help="Step labels and process reward models for medical reasoning with images.\n\n"
+    "Begin with `medprm demo` (offline, minutes), then `medprm init hybrid` and `medprm build recipe.yaml`. "
+    "Research software, not for clinical use.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+phantom = typer.Typer(help="The phantom world: images and questions whose every step's truth is known.")
+app.add_typer(phantom, name="phantom", no_args_is_help=True)
+
+RECIPES = resources.files("medprm_hf") / "recipes"
+
+Settings = Annotated[
+    list[str], typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one setting, e.g. rollout.k=16.")
+]
+RunDir = Annotated[Path, typer.Argument(help="Directory of a run, e.g. runs/demo.")]
+OutDir = Annotated[Path | None, typer.Option("--out", help="Directory of the run; default runs/NAME.")]
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Directory of the run.")] = Path("runs/demo"),
+    settings: Settings = [],  # noqa: B006 - typer reads the default
+    fresh: Annotated[bool, typer.Option(help="Delete what an earlier demo left.")] = True,
+) -> None:
+    """The whole pipeline on the phantom world: questions to labelled dataset and report, offline, in minutes.
+
+    Example: medprm demo --set generate.solutions=8
+    """
+    from medprm_hf.recipe import load
+    from medprm_hf.runs.commands import build_run, remove_run
+
+    recipe = load(str(RECIPES / "phantom.yaml"), tuple(settings))
+    if fresh:
+        remove_run(out)
+    build_run(out, recipe)
+
+
+@app.command()
+def init(
+    kind: Annotated[str, typer.Argument(help="phantom, visualprm, medprm or hybrid.")] = "hybrid",
+    out: Annotated[Path, typer.Option(help="File to write.")] = Path("recipe.yaml"),
+) -> None:
+    """Write a recipe to start from, with its reasons beside the settings."""
+    known = sorted(file.name.removesuffix(".yaml") for file in RECIPES.iterdir() if file.name.endswith(".yaml"))
+    if kind not in known:
+        raise ConfigError(f"no recipe is called {kind!r}{near(kind, known)}")
+    if out.exists():
+        raise ConfigError(f"{out} is there already: name another file with --out")
+    out.write_text((RECIPES / f"{kind}.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    typer.echo(f"wrote {out}; next: medprm build {out}")
+
+
+@app.command()
+def build(
+    recipe: Annotated[Path, typer.Argument(help="Recipe file; see `medprm init`.")],
+    out: OutDir = None,
+    settings: Settings = [],  # noqa: B006
+) -> None:
+    """Carry out a recipe: questions, solutions, rollouts, verdicts, labels, exports and a report.
+
+    What is done is kept shard by shard; the same command again, or `medprm resume`, does the rest.
+    """
+    from medprm_hf.recipe import load
+    from medprm_hf.runs.commands import build_run
+
+    loaded = load(recipe, tuple(settings))
+    build_run(out or Path("runs") / loaded.name, loaded)
+
+
+@app.command()
+def resume(run: RunDir) -> None:
+    """Go on with a run that was interrupted; finished shards are not done again."""
+    from medprm_hf.runs.commands import resume_run
+
+    resume_run(run)
+
+
+@app.command()
+def status(run: RunDir) -> None:
+    """Which shards of which stage are done, with rows, errors and seconds."""
+    from medprm_hf.runs.commands import show_status
+
+    show_status(run)
+
+
+@app.command()
+def report(run: RunDir) -> None:
+    """Write dataset, exports, report.html and report.json of a finished run once more."""
+    from medprm_hf.runs.commands import report_run
+
+    report_run(run)
+
+
+@app.command()
+def export(
+    run: RunDir,
+    format: Annotated[str, typer.Option("--format", help="Format id, e.g. visualprm, steps-jsonl, medprm.")],
+    out: Annotated[Path | None, typer.Option(help="File to write; default in the run directory.")] = None,
+) -> None:
+    """Write a run's kept solutions in one more format."""
+    from medprm_hf.runs.commands import export_run
+
+    export_run(run, format, out)
+
+
+@phantom.command("sample")
+def phantom_sample(
+    out: Annotated[Path, typer.Argument(help="Folder for PNG images and questions.jsonl.")],
+    n: Annotated[int, typer.Option(min=1, help="How many questions.")] = 12,
+    split: Annotated[str, typer.Option(help="train, development or test.")] = "test",
+    seed: Annotated[int, typer.Option(help="Other seeds give other questions.")] = 0,
+) -> None:
+    """Draw phantom questions: images, options, answers and the true steps."""
+    from medprm_hf.phantom.commands import sample
+
+    typer.echo(f"wrote {sample(out, n, split, seed)} questions to {out}")
+
+
+@phantom.command("train")
+def phantom_train(
+    out: Annotated[Path, typer.Argument(help="Folder for the two checkpoints, base/ and policy/.")],
+    seed: Annotated[int, typer.Option(help="Seed of weights and data.")] = 0,
+) -> None:
+    """Train the two shipped checkpoints from scratch (needs the train extra; tens of minutes on two cores)."""
+    from medprm_hf.phantom.commands import train
+
+    train(out, seed)
+
+
+@phantom.command("card")
+def phantom_card(
+    name: Annotated[str, typer.Argument(help="base or policy.")] = "policy",
+) -> None:
+    """Print the model card of a shipped checkpoint: how it was made and how well it does."""
+    from medprm_hf.phantom.commands import card
+
+    typer.echo(card(name))
+
+
+def main() -> None:
+    """Entry point: our own errors are messages, not tracebacks; Ctrl-C leaves with 130."""
+    try:
+        app(standalone_mode=False)
+    except MedPRMError as error:
+        typer.secho(f"error: {error}", fg="red", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except typer.Abort:
+        sys.exit(130)
+    except Exception as error:
+        if hasattr(error, "show") and hasattr(error, "exit_code"):  # click's usage errors
+            error.show()
+            sys.exit(error.exit_code)
+        raise
+
+
+if __name__ == "__main__":
+    main()

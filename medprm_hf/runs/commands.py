@@ -1,0 +1,206 @@
+"""What `medprm demo|build|resume|status|report|export` do, with what a person sees while they do it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import TimeRemainingColumn as EtaColumn
+from rich.table import Table
+
+from medprm_hf.errors import StoreError
+from medprm_hf.recipe import Recipe
+from medprm_hf.runs.finish import EXPORT_FILES, finish, solution_rows
+from medprm_hf.runs.pipeline import SOURCE_COLUMNS, Run
+from medprm_hf.runs.report import write_report
+from medprm_hf.schema import COLUMNS
+
+console = Console(soft_wrap=True)
+
+
+def build_run(directory: Path, recipe: Recipe) -> dict[str, Any]:
+    """Builds a run, then writes dataset, exports and report; gives the report."""
+    return _carry_out(Run.open(directory, recipe))
+
+
+def resume_run(directory: Path) -> dict[str, Any]:
+    """The same for the run that a directory holds."""
+    return _carry_out(Run.resume(directory))
+
+
+def remove_run(directory: Path) -> None:
+    """Deletes an earlier run, and nothing that is not one."""
+    if not directory.exists() or not any(directory.iterdir()):
+        return
+    if not (directory / "recipe.yaml").is_file():
+        raise StoreError(f"{directory} is not empty and holds no run: name another directory with --out")
+    shutil.rmtree(directory)
+
+
+def _carry_out(run: Run) -> dict[str, Any]:
+    started = time.perf_counter()
+    console.print(f"[bold]{run.recipe.name}[/bold] → {run.directory}  ({' → '.join(run.recipe.stages)})")
+    try:
+        with _one_at_a_time(run.directory), _bars(run) as progress:
+            run.build(progress)
+    except KeyboardInterrupt:
+        console.print(
+            f"\n[yellow]stopped[/yellow]: finished shards are kept. Go on with: medprm resume {run.directory}"
+        )
+        raise
+    return _finish(run, started)
+
+
+def _finish(run: Run, started: float) -> dict[str, Any]:
+    with console.status("writing dataset, exports and report"):
+        summary = finish(run)
+        report = write_report(run, summary)
+    _show(run, report, time.perf_counter() - started)
+    return report
+
+
+def report_run(directory: Path) -> dict[str, Any]:
+    """Writes dataset, exports and report of a finished run once more."""
+    run = Run.resume(directory)
+    lacking = [str(stage.name) for i, stage in enumerate(run.stages) if _done(run, i) < max(1, run.shard_count())]
+    if lacking:
+        raise StoreError(f"{directory} is not finished ({', '.join(lacking)}): medprm resume {directory}")
+    return _finish(run, time.perf_counter())
+
+
+def export_run(directory: Path, format: str, out: Path | None) -> None:
+    """Writes the kept solutions of a run in one format, and says what the format cannot hold."""
+    from medprm_hf.formats import open_format, write
+
+    open_format(format)
+    run = Run.resume(directory)
+    written = {*SOURCE_COLUMNS, *(name for stage in run.stages for name in stage.writes), "errors"}
+    columns = tuple(column.name for column in COLUMNS if column.name in written)
+    rows = (row for row in solution_rows(run, columns) if row["solution"] is not None and row.get("keep", True))
+    file = out or directory / EXPORT_FILES.get(format, f"{format}.jsonl")
+    done = write(rows, file, format=format)
+    console.print(f"{done.written} of {done.rows} solutions → {file}")
+    for name, count in done.losses.items():
+        console.print(f"  not representable in {format}: {name} ({count})", style="dim")
+
+
+def show_status(directory: Path) -> None:
+    """Prints stages × shards with rows, errors and seconds."""
+    run = Run.resume(directory)
+    count = run.shard_count()
+    table = Table(title=f"{run.recipe.name} in {directory}")
+    for heading in ("stage", "shards", "rows", "errors", "seconds"):
+        table.add_column(heading, justify="left" if heading == "stage" else "right")
+    for index, stage in enumerate(run.stages):
+        markers = [run.shards.marker(stage.name, number) or {} for number in range(count)]
+        sums = [sum(marker.get(name, 0) for marker in markers) for name in ("rows", "errors", "seconds")]
+        table.add_row(
+            str(stage.name), f"{_done(run, index)} / {count}", str(sums[0]), str(sums[1]), f"{sums[2]:.1f}"
+        )
+    console.print(table)
+    if any(_done(run, index) < max(1, count) for index in range(len(run.stages))):
+        console.print(f"go on with: medprm resume {directory}")
+
+
+def _done(run: Run, index: int) -> int:
+    wanted, name = run.fingerprint(index), run.stages[index].name
+    markers = (run.shards.marker(name, number) for number in range(run.shard_count()))
+    return sum(marker is not None and marker["fingerprint"] == wanted for marker in markers)
+
+
+@contextmanager
+def _one_at_a_time(directory: Path) -> Iterator[None]:
+    """A second process on the same run is refused; the lock of a process that died is taken over."""
+    lock = directory / ".lock"
+    try:
+        handle = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+    except FileExistsError:
+        owner = lock.read_text(encoding="utf-8").strip()
+        if owner.isdigit() and _alive(int(owner)):
+            raise StoreError(
+                f"{directory} is being worked on by process {owner}: wait for it, or stop it first"
+            ) from None
+        handle = os.open(lock, os.O_TRUNC | os.O_WRONLY)
+    os.write(handle, str(os.getpid()).encode())
+    os.close(handle)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return process != os.getpid()
+
+
+@contextmanager
+def _bars(run: Run) -> Iterator[Any]:
+    """One progress bar a stage; plain lines where the output is no terminal."""
+    if not console.is_terminal:
+        yield lambda stage, done, total: done == total and console.print(f"  {stage}: {total} shards")
+        return
+    columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), EtaColumn())
+    with Progress(*columns, console=console) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def advance(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done)
+
+        yield advance
+
+
+def _show(run: Run, report: dict[str, Any], seconds: float) -> None:
+    counts = report["counts"]
+    console.print(
+        f"\n{counts['questions_in']} questions → {counts['solutions']} solutions, {counts['steps']} steps; "
+        f"kept {counts['solutions_kept']}, dropped: {report['drop_reasons'] or 'none'}"
+    )
+    if report["signals"]:
+        console.print(_signals_table(report))
+    if report["policy"]:
+        policy = report["policy"]
+        console.print(
+            f"policy on {policy['questions']} unseen questions: pass@1 {policy['pass@1']:.3f}, majority of 8 "
+            f"{policy['majority@8']:.3f}, pass@8 {policy['pass@8']:.3f}, unreadable {policy['unreadable']:.3f}"
+        )
+    files = ["dataset/", *(entry["file"] for entry in report["exports"].values()), "report.html", "report.json"]
+    console.print(f"[bold]{seconds:.0f} s[/bold]; in {run.directory}: {', '.join(files)}")
+
+
+def _signals_table(report: dict[str, Any]) -> Table:
+    table = Table(title="step labels against the truth of the phantom world (judge and expert are simulated)")
+    kinds = sorted({kind for entry in report["signals"] for kind in entry["error_recall"]})
+    for heading in ("signal", "macro-F1", "95 % interval", "steps", "skipped", *(f"finds {k}" for k in kinds)):
+        table.add_column(heading, justify="left" if heading == "signal" else "right")
+    for entry in report["signals"]:
+        low, high = entry["interval"] or (None, None)
+        found = [entry["error_recall"].get(kind) for kind in kinds]
+        table.add_row(
+            entry["signal"],
+            _number(entry["macro_f1"]),
+            f"{_number(low)}-{_number(high)}",
+            str(entry["n_steps"]),
+            str(entry["skipped"]),
+            *(_number(share, 2) for share in found),
+        )
+    return table
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "none" if value is None else f"{value:.{digits}f}"
+

@@ -1,0 +1,233 @@
+"""A run: a recipe carried out shard by shard, so that what is done survives a crash, a Ctrl-C or a closed laptop.
+
+    run = Run.open(Path("runs/demo"), recipe)
+    run.build()                  # does what is not done; a second call does nothing
+
+Each stage's shard carries a fingerprint of its spec and of what it reads; a shard whose marker has that
+fingerprint is not done again, so a changed recipe redoes only what depends on the change.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from medprm_hf.backends import open_backend
+from medprm_hf.errors import ConfigError, StoreError
+from medprm_hf.ids import content_hash
+from medprm_hf.loading import open_source
+from medprm_hf.recipe import Recipe, parse
+from medprm_hf.runs.shards import ROW, SOURCE, Shards, write_json
+from medprm_hf.schema import BY_NAME, SCHEMA_VERSION, written_by
+from medprm_hf.stages import stage_of
+from medprm_hf.stages.base import Batch, Stage
+
+Progress = Callable[[str, int, int], None]
+"""Called with (stage, shards done, shards in all) after each shard."""
+SOURCE_COLUMNS = (*written_by("sources"), "split")
+"""What a source may write; its split is a wish that the questions stage settles."""
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """The default progress: none."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run directory and the recipe that fills it."""
+
+    directory: Path
+    recipe: Recipe
+    stages: tuple[Stage, ...] = field(repr=False)
+
+    @classmethod
+    def open(cls, directory: Path, recipe: Recipe) -> Run:
+        """Prepares a directory for a recipe; everything that cannot work is refused here, before a model call."""
+        stages = tuple(stage_of(recipe, name) for name in recipe.stages)
+        check_order(stages)
+        run = cls(directory, recipe, stages)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            (directory / "recipe.yaml").write_text(dump_recipe(recipe), encoding="utf-8")
+        except OSError as error:
+            raise StoreError(f"cannot write to {directory}: {error.strerror or error}") from error
+        return run
+
+    @classmethod
+    def resume(cls, directory: Path) -> Run:
+        """The run that a directory holds."""
+        file = directory / "recipe.yaml"
+        if not file.is_file():
+            raise StoreError(f"{directory} holds no run (no recipe.yaml): start one with `medprm build RECIPE`")
+        return cls.open(directory, parse(yaml.safe_load(file.read_text(encoding="utf-8")), where=str(file)))
+
+    @property
+    def shards(self) -> Shards:
+        """The run's shard files."""
+        return Shards(self.directory)
+
+    def build(self, progress: Progress = _silent) -> int:
+        """Does what is not done, stage after stage; gives the number of shards that were worked on."""
+        count = self._source(progress)
+        return sum(self._stage(number, count, progress) for number in range(len(self.stages)))
+
+    def shard_count(self) -> int:
+        """Shards of the source; 0 before the source was read."""
+        marker = self.shards.marker(SOURCE, 0)
+        return int(marker["shards"]) if marker else 0
+
+    def fingerprint(self, stage: int) -> str:
+        """Hash of a stage's spec and of the stages that write what it reads (-1: the source)."""
+        if stage < 0:
+            return content_hash(SCHEMA_VERSION, self.recipe.source.model_dump_json(), self.recipe.shard_questions)
+        here = self.stages[stage]
+        needed = [self.fingerprint(i) for i in self._upstream(stage)]
+        return content_hash(SCHEMA_VERSION, str(here.name), repr(here), needed)
+
+    def _upstream(self, stage: int) -> list[int]:
+        """Indices of the earlier stages (and -1) that `stage` depends on: what it reads, and who made the rows."""
+        reads = _readable(self.stages[stage], self.stages[:stage])
+        return [-1] + [
+            i
+            for i, earlier in enumerate(self.stages[:stage])
+            if earlier.name == "generate" or set(earlier.writes) & set(reads)
+        ]
+
+    def _source(self, progress: Progress) -> int:
+        marker = self.shards.marker(SOURCE, 0)
+        if marker and marker["fingerprint"] == self.fingerprint(-1):
+            return int(marker["shards"])
+        rows = open_source(self.recipe.source.name, **self.recipe.source.options())
+        pieces = list(_pieces(rows, self.recipe.shard_questions))
+        if not pieces:
+            raise ConfigError(f"source {self.recipe.source.name} gave no questions: see its options")
+        _check_unique(pieces)
+        for number, piece in reversed(list(enumerate(pieces))):  # shard 0, whose marker counts, comes last
+            columns = {name: [row[name] for row in piece] for name in SOURCE_COLUMNS}
+            marker = {"fingerprint": self.fingerprint(-1), "rows": len(piece), "shards": len(pieces)}
+            self.shards.write(SOURCE, number, columns, marker)
+        progress(SOURCE, len(pieces), len(pieces))
+        return len(pieces)
+
+    def _stage(self, index: int, count: int, progress: Progress) -> int:
+        stage, worked, fingerprint = self.stages[index], 0, self.fingerprint(index)
+        for number in range(count):
+            marker = self.shards.marker(stage.name, number)
+            if not marker or marker["fingerprint"] != fingerprint:
+                self._shard(index, number, fingerprint)
+                worked += 1
+            progress(stage.name, number + 1, count)
+        return worked
+
+    def _shard(self, index: int, number: int, fingerprint: str) -> None:
+        stage = self.stages[index]
+        batch = self.table(number, _readable(stage, self.stages[:index]), index)
+        size = len(batch["question_id"])
+        batch[ROW] = list(range(size))
+        started, before = time.perf_counter(), _usage(stage)
+        added = stage(batch)
+        marker = {
+            "fingerprint": fingerprint,
+            "rows": len(added["errors"]),
+            "errors": sum(len(errors) for errors in added["errors"]),
+            "seconds": round(time.perf_counter() - started, 3),
+            "usage": _spent(before, _usage(stage)),
+        }
+        kept = (*stage.writes, "errors", *((ROW,) if stage.name == "generate" else ()))
+        self.shards.write(stage.name, number, {name: added[name] for name in kept}, marker)
+
+    def table(self, number: int, names: Iterable[str], upto: int | None = None) -> Batch:
+        """The named columns of a shard as the stages before `upto` (default: all) left them, row for row.
+
+        Question columns are repeated for every solution of the question; `errors` gathers every stage's.
+        """
+        before = self.stages if upto is None else self.stages[:upto]
+        wanted = tuple(dict.fromkeys(("question_id", *names)))
+        batch = self._part(SOURCE, number, wanted)
+        errors: list[list[Any]] = [[] for _ in batch["question_id"]]
+        for stage in before:
+            part = self._part(stage.name, number, (*wanted, ROW, "errors"))
+            parents = part.pop(ROW, None)
+            if parents is not None:
+                batch = {name: [values[i] for i in parents] for name, values in batch.items()}
+                errors = [errors[i] for i in parents]
+            errors = [[*old, *new] for old, new in zip(errors, part.pop("errors"), strict=True)]
+            batch.update(part)
+        if "errors" in wanted:
+            batch["errors"] = errors
+        return batch
+
+    def _part(self, stage: str, number: int, names: tuple[str, ...]) -> Batch:
+        there = set(self.shards.columns(stage, number))
+        return self.shards.read(stage, number, tuple(name for name in names if name in there))
+
+
+def check_order(stages: tuple[Stage, ...]) -> None:
+    """Refuses an order in which a stage reads what nobody has written; ConfigError says who should have."""
+    there = set(SOURCE_COLUMNS)
+    for stage in stages:
+        for name in stage.reads:
+            if name not in there:
+                writer = BY_NAME[name].stage
+                raise ConfigError(
+                    f"stages: {stage.name} reads the column {name!r}, which {writer} writes: put {writer} before "
+                    f"{stage.name} (now: {', '.join(str(s.name) for s in stages)})"
+                )
+        there |= set(stage.writes)
+
+
+def _readable(stage: Stage, before: tuple[Stage, ...]) -> tuple[str, ...]:
+    there = {*SOURCE_COLUMNS, *(name for earlier in before for name in earlier.writes)}
+    return (*stage.reads, *(name for name in stage.uses if name in there))
+
+
+def _check_unique(pieces: list[list[dict[str, Any]]]) -> None:
+    seen: set[str] = set()
+    for row in (row for piece in pieces for row in piece):
+        if row["question_id"] in seen:
+            raise ConfigError(f"the source gives question_id {row['question_id']!r} twice: ids must be unique")
+        seen.add(row["question_id"])
+
+
+def _pieces(rows: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    while piece := list(islice(rows, size)):
+        yield piece
+
+
+def _usage(stage: Stage) -> dict[str, Any]:
+    spec = getattr(stage, "backend", None)
+    return open_backend(spec).usage.as_dict() if spec else {}
+
+
+def _spent(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    spent = {name: after[name] - before.get(name, 0) for name in after if name != "failures"}
+    if after:
+        old = before.get("failures", {})
+        failures = {kind: count - old.get(kind, 0) for kind, count in after["failures"].items()}
+        spent["failures"] = {kind: count for kind, count in failures.items() if count}
+    return spent
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The whole recipe as YAML, defaults included, so that a run says everything it was made with."""
+    text: str = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return text
+
+
+def versions() -> dict[str, str]:
+    """Versions that can change a result."""
+    names = ("medprm-hf", "datasets", "numpy", "pillow", "pyarrow")
+    return {name: version(name) for name in names}
+
+
+def write_run_json(run: Run, summary: dict[str, Any]) -> None:
+    """`run.json`: recipe fingerprint, versions, counts, drop reasons, time and usage per stage."""
+    head = {"name": run.recipe.name, "recipe": run.recipe.fingerprint(), "versions": versions()}
+    write_json(run.directory / "run.json", {**head, **summary})

@@ -1,0 +1,37 @@
+"""How the stages ask: a row's conversation with the solving model, the sampling of a spec, a reply's failures."""
+
+from __future__ import annotations
+
+from medprm_hf.backends.protocol import Completion, Failure, Message, Reply, Sampling
+from medprm_hf.imaging.load import load_image
+from medprm_hf.recipe import GenerateSpec, RolloutSpec
+from medprm_hf.stages.base import Row, RowErrors
+from medprm_hf.text.prompts import solve_prompt
+
+
+def image_of(row: Row) -> tuple[bytes, ...]:
+    """The row's image as PNG or JPEG bytes, or nothing for a text-only question."""
+    return (load_image(row["image"]).data,) if row.get("image") else ()
+
+
+def solve_messages(row: Row, style: str) -> tuple[Message, ...]:
+    """The conversation that asks for a solution: earlier turns of a consultation, then the question."""
+    asked = solve_prompt(row["question"], row["options"] or [], row.get("clinical_context"), style)
+    earlier = tuple(
+        Message("assistant" if turn["role"] == "assistant" else "user", turn["text"])
+        for turn in (row.get("turns") or [])
+    )
+    return (*earlier, Message("user", asked, image_of(row)))
+
+
+def sampling_of(spec: GenerateSpec | RolloutSpec) -> Sampling:
+    """The sampling that a generate or rollout section asks for."""
+    return Sampling(spec.temperature, spec.top_p, spec.max_tokens, seed=spec.seed)
+
+
+def answers_in(reply: Reply, errors: RowErrors) -> list[Completion]:
+    """The answers that arrived; each failure is written to the row's errors with its reason."""
+    for place in reply.places:
+        if isinstance(place, Failure):
+            errors.add(place.kind, place.message)
+    return list(reply.completions)

@@ -1,0 +1,83 @@
+"""What a stage is: a spec of plain values that adds columns to a batch of rows.
+
+    from medprm_hf.stages import Rollout
+    labelled = solutions.map(Rollout(backend="phantom:policy", k=16), batched=True, batch_size=100)
+
+A stage opens what it needs inside the worker, so `datasets.map` can hash it, Ray can ship it and the same
+object runs alone in a notebook. A row never raises: what goes wrong becomes an entry of its `errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Protocol
+
+from medprm_hf.errors import ConfigError, row_error
+
+Batch = dict[str, list[Any]]
+"""Columns of equal length, as `datasets.map(batched=True)` hands them over."""
+Row = dict[str, Any]
+
+
+class Stage(Protocol):
+    """One word of the pipeline."""
+
+    name: ClassVar[Any]
+    reads: ClassVar[tuple[str, ...]]
+    """Columns it needs."""
+    uses: ClassVar[tuple[str, ...]]
+    """Columns it also reads where they exist."""
+    writes: ClassVar[tuple[str, ...]]
+    """Columns it adds."""
+
+    def __call__(self, batch: Mapping[str, list[Any]]) -> Batch:
+        """The columns it adds (and `errors`), for the rows of the batch."""
+        ...
+
+
+def rows_of(stage: Stage, batch: Mapping[str, list[Any]]) -> list[Row]:
+    """The batch as rows; says who should have written a column that is not there."""
+    from medprm_hf.schema import BY_NAME
+
+    for name in stage.reads:
+        if name not in batch:
+            raise ConfigError(
+                f"{stage.name} reads the column {name!r}, which the {BY_NAME[name].stage} stage writes: "
+                f"run that first; there is: {', '.join(batch)}"
+            )
+    if not isinstance(batch[stage.reads[0]], list):
+        raise ConfigError(f"{stage.name} works on batches: call map(…, batched=True)")
+    names = list(batch)
+    return [dict(zip(names, values, strict=True)) for values in zip(*batch.values(), strict=True)]
+
+
+def columns_of(stage: Stage, rows: Sequence[Row], results: Sequence[Row]) -> Batch:
+    """The added columns of each row's result, its errors appended to those that the row had."""
+    batch: Batch = {name: [result.get(name) for result in results] for name in stage.writes}
+    batch["errors"] = [
+        [*(row.get("errors") or []), *result.get("errors", [])]
+        for row, result in zip(rows, results, strict=True)
+    ]
+    return batch
+
+
+class RowErrors:
+    """Collects what goes wrong in one row of one stage."""
+
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
+        self.entries: list[dict[str, str]] = []
+
+    def add(self, kind: str, message: str) -> None:
+        """One more entry; the same kind is counted once per message."""
+        entry = row_error(self.stage, kind, message)
+        if entry not in self.entries:
+            self.entries.append(entry)
+
+
+def by_question(rows: Sequence[Row]) -> Iterator[list[int]]:
+    """Indices of the rows of each question, in order of first appearance."""
+    groups: dict[str, list[int]] = {}
+    for index, row in enumerate(rows):
+        groups.setdefault(row["question_id"], []).append(index)
+    yield from groups.values()

@@ -1,0 +1,50 @@
+"""merge: both signals become one label a step. Reads rollout and judge columns, adds labels, label_p,
+label_method and needs_review. The policies themselves are pure functions of `labels/merge.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from medprm_hf.labels.merge import MergeSettings, merge
+from medprm_hf.recipe import MergeSpec
+from medprm_hf.schema import Label, written_by
+from medprm_hf.stages.base import Batch, Row, columns_of, rows_of
+
+
+@dataclass(frozen=True)
+class Merge(MergeSpec):
+    """One label a step by the policy of the recipe; a signal that was not measured is unknown."""
+
+    reads: ClassVar[tuple[str, ...]] = ("steps",)
+    uses: ClassVar[tuple[str, ...]] = (
+        "judge_labels", "judge_confidence", "judge_p_plus", "rollout_correct", "rollout_total",
+    )  # fmt: skip
+    writes: ClassVar[tuple[str, ...]] = written_by("merge")
+
+    def __call__(self, batch: Mapping[str, list[Any]]) -> Batch:
+        """Adds the merged labels to each solution of the batch."""
+        rows = rows_of(self, batch)
+        return columns_of(self, rows, [self._row(row) for row in rows])
+
+    def _row(self, row: Row) -> Row:
+        n = len(row["steps"])
+        correct, total = row.get("rollout_correct") or [0] * n, row.get("rollout_total") or [0] * n
+        enough = [count >= self.min_rollouts for count in total]
+        merged = merge(
+            self.policy,
+            judge_labels=row.get("judge_labels") or [Label.UNKNOWN] * n,
+            judge_confidence=row.get("judge_confidence") or [None] * n,
+            judge_p_plus=row.get("judge_p_plus") or [None] * n,
+            rollout_correct=[c if ok else 0 for c, ok in zip(correct, enough, strict=True)],
+            rollout_total=[c if ok else 0 for c, ok in zip(total, enough, strict=True)],
+            settings=MergeSettings(high=self.high, low=self.low, threshold=self.threshold),
+        )
+        return {
+            "labels": merged.labels,
+            "label_p": merged.label_p,
+            "label_method": merged.label_method,
+            "needs_review": merged.needs_review,
+        }
