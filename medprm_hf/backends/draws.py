@@ -1,8 +1,8 @@
 """Draws that depend on a place's own seed and step alone, never on what else is in the batch.
 
-`uniform(seed, t)` is output t of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014) started at `seed`: a counter hash, so
-any step of any place is computed alone, and thousands at once. A token is the first one whose cumulated
-probability exceeds the draw (inverse CDF in order of token ids).
+`uniform(seed, t)` is output t of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014) started at `seed`: a counter
+hash, so any step of any place is computed alone, and thousands at once. A token is the first one whose
+cumulated probability exceeds the draw (inverse CDF in order of token ids).
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ def uniforms_of(seeds: NDArray[np.uint64], first: int, count: int) -> NDArray[np
     state = (state ^ (state >> np.uint64(30))) * _MIX[0]
     state = (state ^ (state >> np.uint64(27))) * _MIX[1]
     state ^= state >> np.uint64(31)
-    return (state >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return np.asarray((state >> np.uint64(11)) * 2.0**-53, dtype=np.float64)
 
 
 def cumulated(logits: Tensor, temperature: float, top_p: float) -> Tensor:
     """Cumulated probabilities in order of token ids, (N, V) float64; the last column is 1.
 
-    `top_p` keeps the most probable tokens until their sum reaches it (Holtzman et al., ICLR 2020, section 3.1).
+    `top_p` keeps the most probable tokens until their sum reaches it (Holtzman et al., ICLR 2020, 3.1).
     """
     import torch
 

@@ -1,6 +1,7 @@
 """From a plain spec string to an open backend, once per process.
 
-A spec is `NAME:TARGET?option=value&…`, so a stage holds only a string and opens what it needs in its worker:
+A spec is `NAME:TARGET?option=value&…`, so a stage holds only a string and opens what it needs in its
+worker:
 
     phantom:policy                                       a shipped checkpoint, in this process
     transformers:Qwen/Qwen2.5-VL-7B-Instruct?dtype=bfloat16
@@ -8,8 +9,8 @@ A spec is `NAME:TARGET?option=value&…`, so a stage holds only a string and ope
     scripted:tests.answers:script
     simulated-judge:error=0.15
 
-A third party adds a name through the entry-point group `medprm_hf.backend`; its class has `from_spec(options)`,
-which takes what stands behind the first colon.
+A third party adds a name through the entry-point group `medprm_hf.backend`; its class has
+`from_spec(options)`, which takes what stands behind the first colon.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ Settings = TypeVar("Settings")
 def open_backend(spec: str) -> Backend:
     """The backend that a spec names; the same object for the same spec within one process.
 
-    Raises ConfigError for an unknown name or option (with near names), MissingExtraError where a package lacks.
+    Raises ConfigError for an unknown name or option, with near names, and MissingExtraError.
     """
     with _lock:
         if spec not in _opened:

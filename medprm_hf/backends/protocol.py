@@ -1,8 +1,8 @@
 """What a backend is: requests in, replies out, one place per sample.
 
-A backend never raises for one request: each of the n places of a reply holds a `Completion` or a `Failure`
-with its reason, so that a failed request can never be counted as an answer. It raises only where nothing can
-work at all (AuthError, ConfigError, MissingExtraError).
+A backend never raises for one request: each of the n places of a reply holds a `Completion` or a
+`Failure` with its reason, so that a failed request can never be counted as an answer. It raises only
+where nothing can work at all (AuthError, ConfigError, MissingExtraError).
 
     reply = backend.complete([Request(messages=(user("Which side?", image=png),), n=2)])[0]
     reply.places  ->  (Completion("Left.", "stop", 3), Failure("http_500", "…"))

@@ -4,8 +4,8 @@
     ScriptedBackend({"q1/0": ["Left.", "Right."]})       answers by the key of the request, one a place
     ScriptedBackend(lambda request, place: "Left.")      answers by a function
 
-An answer is a text, a `Completion` or a `Failure`. A script that has run out or lacks a key gives a Failure of
-kind `script`, which names the request: an answer that nobody wrote is never made up.
+An answer is a text, a `Completion` or a `Failure`. A script that has run out or lacks a key gives a
+Failure of kind `script`, which names the request: an answer that nobody wrote is never made up.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class ScriptedBackend:
             script = getattr(import_module(module), attribute)
         except (ImportError, AttributeError, ValueError) as error:
             raise ConfigError(
-                f"scripted:{options}: {error}; write scripted:MODULE:ATTRIBUTE, with a list, a dict or a function"
+                f"scripted:{options}: {error}; write scripted:MODULE:ATTRIBUTE (a list, dict or function)"
             ) from error
         return cls(script, model=f"scripted:{options}")
 
@@ -93,12 +93,16 @@ def _in_order(answers: Iterator[Answer]) -> Rule:
 def _by_key(table: Mapping[str, Answer | Sequence[Answer]]) -> Rule:
     def answer(request: Request, place: int) -> Answer:
         if request.key not in table:
-            return Failure("script", f"the script has no answer for key {request.key!r}{near(request.key, table)}")
+            return Failure(
+                "script", f"the script has no answer for key {request.key!r}{near(request.key, table)}"
+            )
         found = table[request.key]
         if isinstance(found, str | Completion | Failure):
             return found
         if place < len(found):
             return found[place]
-        return Failure("script", f"the script has {len(found)} answers for key {request.key!r}, place {place} has none")
+        return Failure(
+            "script", f"the script has {len(found)} answers for key {request.key!r}, place {place} has none"
+        )
 
     return answer

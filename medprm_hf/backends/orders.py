@@ -1,0 +1,78 @@
+"""Orders and outcomes: what a backend asks of an engine, and what comes back.
+
+An order is one distinct sample (a prompt, a seed, a limit); an engine answers each with what it drew or
+with why it refuses the prompt. `FastEngine` (engine.py) and `GenerateEngine` (generate.py) are the two
+engines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from medprm_hf.backends.protocol import Message
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One distinct beginning: a conversation and the prefix its answer starts with."""
+
+    messages: tuple[Message, ...]
+    prefix: str
+
+
+@dataclass(frozen=True)
+class Order:
+    """One distinct sample."""
+
+    prompt: Prompt
+    seed: int
+    temperature: float
+    top_p: float
+    limit: int
+    stop: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What came of an order."""
+
+    text: str
+    finish: str
+    tokens: int
+    logprobs: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A prompt that cannot be computed, and why."""
+
+    kind: str
+    message: str
+
+
+Outcome = Drawn | Refused
+
+
+class Engine(Protocol):
+    """Runs orders that share temperature and top_p."""
+
+    def run(self, orders: Sequence[Order]) -> dict[Order, Outcome]:
+        """Every order's outcome."""
+        ...
+
+    def prompt_tokens(self, prompt: Prompt) -> int:
+        """Tokens of a prompt that has been run; 0 if it was refused."""
+        ...
+
+
+def cut(text: str, stop: Sequence[str]) -> str:
+    """The text up to the first stop string."""
+    ends = [text.find(mark) for mark in stop if mark in text]
+    return text[: min(ends)] if ends else text
+
+
+def over_context(tokens: int, context: int) -> Refused:
+    """The refusal of a prompt that leaves no room for an answer."""
+    return Refused("context", f"the prompt has {tokens} tokens, the model's context {context}: shorten it")

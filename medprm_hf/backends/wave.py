@@ -1,0 +1,98 @@
+"""One wave: a few dozen conversations whose trees are computed together, from prompts to last walk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medprm_hf.backends.draws import cumulated
+from medprm_hf.backends.forest import Forest, Ints, batches
+from medprm_hf.backends.orders import Order
+from medprm_hf.backends.qwen_fast import FastQwen
+from medprm_hf.backends.walks import Spread
+
+MOST_SCORES = 1 << 19
+"""Attention cells (trees x new nodes x slots) computed at once: what fits the cache of a core."""
+
+
+@dataclass
+class Picture:
+    """One encoded image."""
+
+    grid: tuple[int, int, int]
+    """Patches: time, height, width."""
+    features: Tensor
+    """(image tokens, E)"""
+
+
+class Tree:
+    """One conversation of a wave."""
+
+    def __init__(self, ids: list[int], pictures: list[Picture]) -> None:
+        self.ids = ids
+        self.pictures = pictures
+        self.positions: Ints = np.zeros((3, 0), dtype=np.int64)
+        self.orders: list[tuple[Order, list[int]]] = []
+
+
+class Wave:
+    """A forest with its buffers."""
+
+    def __init__(self, forward: FastQwen, trees: Sequence[Tree], image_token: int) -> None:
+        self._forward, self._trees, self._image_token = forward, trees, image_token
+        longest = max(len(ids) for tree in trees for _, ids in tree.orders)
+        self.forest = Forest(len(trees), forward.vocabulary, capacity=max(256, 2 * longest))
+        forward.open_wave(len(trees), self.forest.capacity)
+        self._computed: dict[int, Tensor] = {}
+        """Last hidden state of prompt nodes that no walk has asked for yet."""
+
+    def compute_prompts(self) -> None:
+        """Keys, values and hidden states of everything that has been inserted."""
+        nodes = sorted(range(len(self.forest)), key=lambda node: (self.forest.tree[node], node))
+        for batch in batches(self.forest, nodes, MOST_SCORES):
+            pictured = np.flatnonzero(batch.token == self._image_token)
+            features = [
+                picture.features
+                for tree in self._trees[batch.first : batch.first + batch.trees]
+                for picture in tree.pictures
+            ]
+            pictures = (pictured, torch.cat(features)) if features else None
+            positions = self._positions(batch.tree, batch.depth)
+            hidden = self._forward.extend(batch, self.forest.capacity, positions, pictures)
+            starts = np.array([len(self._trees[index].ids) - 1 for index in batch.tree])
+            askable = np.flatnonzero(batch.depth >= starts).tolist()
+            self._computed.update((batch.nodes[row], hidden[row]) for row in askable)
+
+    def spreads(self, nodes: list[int], temperature: float, top_p: float) -> list[Spread]:
+        """The next token's distribution at each node (sorted by tree)."""
+        fresh = [node for node in nodes if node not in self._computed]
+        for batch in batches(self.forest, fresh, MOST_SCORES):
+            positions = self._positions(batch.tree, batch.depth)
+            hidden = self._forward.extend(batch, self.forest.capacity, positions)
+            self._computed.update(zip(batch.nodes, hidden, strict=True))
+        logits = self._forward.logits(torch.stack([self._computed.pop(node) for node in nodes]))
+        return spreads_of(logits, temperature, top_p)
+
+    def _positions(self, tree: Ints, depth: Ints) -> Ints:
+        """(3, N): the conversation's own, and counted on from its last."""
+        found = np.empty((3, len(tree)), dtype=np.int64)
+        for index in np.unique(tree):
+            table, here = self._trees[index].positions, tree == index
+            last = table.shape[1] - 1
+            found[:, here] = table[:, np.minimum(depth[here], last)] + np.maximum(depth[here] - last, 0)
+        return found
+
+
+def spreads_of(logits: Tensor, temperature: float, top_p: float) -> list[Spread]:
+    """One Spread a row of (N, V) logits."""
+    best = logits.argmax(-1).tolist()
+    normalisers = torch.logsumexp(logits, -1).tolist()
+    rows = logits.cpu().numpy()
+    if temperature <= 0:
+        return [Spread(b, None, row, z) for b, row, z in zip(best, rows, normalisers, strict=True)]
+    sums = cumulated(logits, temperature, top_p).cpu().numpy()
+    return [Spread(b, s, row, z) for b, s, row, z in zip(best, sums, rows, normalisers, strict=True)]
