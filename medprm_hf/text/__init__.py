@@ -1,0 +1,1 @@
+"""Text: prompts, steps, answers and verdicts; pure functions on strings."""
