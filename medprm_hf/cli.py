@@ -28,7 +28,8 @@ app.add_typer(phantom, name="phantom", no_args_is_help=True)
 RECIPES = resources.files("medprm_hf") / "recipes"
 
 Settings = Annotated[
-    list[str], typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one setting, e.g. rollout.k=16.")
+    list[str],
+    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one setting, e.g. rollout.k=16."),
 ]
 RunDir = Annotated[Path, typer.Argument(help="Directory of a run, e.g. runs/demo.")]
 OutDir = Annotated[Path | None, typer.Option("--out", help="Directory of the run; default runs/NAME.")]

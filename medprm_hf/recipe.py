@@ -16,7 +16,7 @@ contradict each other are refused with both values and the way out.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -25,12 +25,29 @@ from pydantic_core import ErrorDetails
 
 from medprm_hf.errors import ConfigError
 from medprm_hf.ids import content_hash
+from medprm_hf.labels.merge import POLICIES
 from medprm_hf.registry import near
 
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
+Count = Annotated[int, Field(ge=1)]
+AtLeastTwo = Annotated[int, Field(ge=2)]
+Temperature = Annotated[float, Field(ge=0, le=2)]
+TopP = Annotated[float, Field(gt=0, le=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+InnerShare = Annotated[float, Field(gt=0, lt=1)]
+Threshold = Annotated[float, Field(ge=0, lt=1)]
+
 StageName = Literal["questions", "generate", "rollout", "judge", "merge", "review", "select"]
-DEFAULT_STAGES: tuple[StageName, ...] = ("questions", "generate", "rollout", "judge", "merge", "review", "select")
+DEFAULT_STAGES: tuple[StageName, ...] = (
+    "questions",
+    "generate",
+    "rollout",
+    "judge",
+    "merge",
+    "review",
+    "select",
+)
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -38,7 +55,7 @@ class QuestionsSpec:
     """Which questions are worth asking; the rest are dropped with a reason."""
 
     name: ClassVar[StageName] = "questions"
-    max_options: int = Field(26, ge=2)
+    max_options: AtLeastTwo = 26
     """Questions with more options than this are dropped."""
     needs_answer: bool = True
     """Drop questions without a gold answer (rollouts need one; a judge does not)."""
@@ -55,15 +72,15 @@ class GenerateSpec:
     """Model that writes them, as `kind:model?options`."""
     prompt: str = "steps"
     """`steps` (instruction to number the steps) or `bare` (question and options alone)."""
-    solutions: int = Field(4, ge=1)
+    solutions: Count = 4
     """Solutions kept per question (VisualPRM 4, Med-PRM 16)."""
-    temperature: float = Field(0.7, ge=0, le=2)
-    top_p: float = Field(1.0, gt=0, le=1)
-    max_tokens: int = Field(1024, ge=1)
+    temperature: Temperature = 0.7
+    top_p: TopP = 1.0
+    max_tokens: Count = 1024
     greedy_first: bool = False
     """Draw the first solution at temperature 0."""
-    min_steps: int = Field(3, ge=1)
-    max_steps: int = Field(9, ge=1)
+    min_steps: Count = 3
+    max_steps: Count = 9
     """Solutions outside these are regenerated (3 to 9)."""
     unreadable: Literal["drop", "keep"] = "drop"
     """What happens to a solution whose answer cannot be read."""
@@ -81,15 +98,15 @@ class RolloutSpec:
     """As in generate."""
     estimator: str = "fixed"
     """`fixed` samples k per prefix."""
-    k: int = Field(16, ge=1)
+    k: Count = 16
     """Rollouts per prefix (VisualPRM 16; 32 for medicine; 4 for validation)."""
-    threshold: float = Field(0.0, ge=0, lt=1)
+    threshold: Threshold = 0.0
     """A step counts as right where mc is above this (tau)."""
     early_stop: bool = False
     """Sample nothing after the first step that is wrong; what was not sampled stays unknown."""
-    temperature: float = Field(0.7, ge=0, le=2)
-    top_p: float = Field(1.0, gt=0, le=1)
-    max_tokens: int = Field(1024, ge=1)
+    temperature: Temperature = 0.7
+    top_p: TopP = 1.0
+    max_tokens: Count = 1024
     seed: int = 0
 
 
@@ -100,8 +117,8 @@ class JudgeSpec:
     name: ClassVar[StageName] = "judge"
     backend: str = "openai:gpt-4o-mini"
     """Model that judges."""
-    temperature: float = Field(0.0, ge=0, le=2)
-    max_tokens: int = Field(2048, ge=1)
+    temperature: Temperature = 0.0
+    max_tokens: Count = 2048
     show_gold: bool = False
     """Show the judge the gold answer; hidden by default, so that it reads the image."""
     seed: int = 0
@@ -114,13 +131,13 @@ class MergeSpec:
     name: ClassVar[StageName] = "merge"
     policy: str = "consensus"
     """consensus, judge_first, value, advantage, medprm or judge."""
-    high: float = Field(0.7, gt=0, lt=1)
+    high: InnerShare = 0.7
     """Consensus: a + needs mc above this."""
-    low: float = Field(0.3, gt=0, lt=1)
+    low: InnerShare = 0.3
     """Consensus: a - needs mc below this."""
-    threshold: float = Field(0.0, ge=0, lt=1)
+    threshold: Threshold = 0.0
     """Value policy: + where mc is above this (tau)."""
-    min_rollouts: int = Field(1, ge=1)
+    min_rollouts: Count = 1
     """Steps with fewer readable rollouts than this count as not sampled."""
 
 
@@ -131,7 +148,7 @@ class ReviewSpec:
     name: ClassVar[StageName] = "review"
     reviewer: str = "simulated-expert:error=0.02"
     """`simulated-expert:error=…` answers from the truth of the phantom world; people review in the Space."""
-    share: float = Field(1.0, ge=0, le=1)
+    share: Share = 1.0
     """Largest share of a shard's steps that is sent to review, doubtful ones first."""
     seed: int = 0
 
@@ -141,8 +158,8 @@ class SelectSpec:
     """Which solutions are exported (M9); every dropped one keeps its reason."""
 
     name: ClassVar[StageName] = "select"
-    min_steps: int = Field(3, ge=1)
-    max_steps: int = Field(9, ge=1)
+    min_steps: Count = 3
+    max_steps: Count = 9
 
 
 class SourceSpec(BaseModel):
@@ -176,7 +193,7 @@ class Recipe(BaseModel):
     select: SelectSpec = SelectSpec()
     exports: tuple[str, ...] = ("visualprm", "steps-jsonl", "medprm")
     """Format ids written beside the dataset."""
-    shard_questions: int = Field(40, ge=1)
+    shard_questions: Count = 40
     """Questions per shard: the unit of work, checkpoint and retry."""
 
     def model_post_init(self, _context: Any) -> None:
@@ -216,23 +233,18 @@ def check(recipe: Recipe) -> None:
         _check_merge(recipe)
 
 
-_NEEDS = {
-    "consensus": ("rollout", "judge"),
-    "judge_first": ("judge",),
-    "value": ("rollout",),
-    "advantage": ("rollout",),
-    "medprm": ("judge",),
-    "judge": ("judge",),
-}
-
-
 def _check_merge(recipe: Recipe) -> None:
     merge, stages = recipe.merge, recipe.stages
-    if merge.policy not in _NEEDS:
-        raise ConfigError(f"merge.policy: unknown policy {merge.policy!r}{near(merge.policy, _NEEDS)}")
-    for needed in _NEEDS[merge.policy]:
+    if merge.policy not in POLICIES:
+        raise ConfigError(f"merge.policy: unknown policy {merge.policy!r}{near(merge.policy, POLICIES)}")
+    for needed in POLICIES[merge.policy].needs:
+        if needed in stages and stages.index(needed) > stages.index("merge"):
+            raise ConfigError(
+                f"merge.policy={merge.policy} reads what {needed} writes, but stages=[{', '.join(stages)}] runs "
+                f"{needed} after merge: put it before"
+            )
         if needed not in stages:
-            fits = [policy for policy, needs in _NEEDS.items() if set(needs) <= set(stages)]
+            fits = [name for name, policy in POLICIES.items() if set(policy.needs) <= set(stages)]
             raise ConfigError(
                 f"merge.policy={merge.policy} reads what the {needed} stage writes, but stages="
                 f"[{', '.join(stages)}] leaves it out: add {needed}, or take policy {' or '.join(fits) or 'none'}"

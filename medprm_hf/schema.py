@@ -59,9 +59,7 @@ def _columns(stage: str, *rows: tuple[str, str, str], per_step: bool = False) ->
 _TURN = "{role: str, text: str}"
 _GENERATOR = "{model: str, prompt: str, temperature: float, top_p: float, max_tokens: int, seed: int}"
 _METHOD = "{estimator: str, completer: str, continuation: str, temperature: float, k: int, seed: int}"
-_REVIEW = (
-    "{reviewer: str, label: str, error_type: str, severity: str, note: str, blind: bool, seconds: float, at: str}"
-)
+_REVIEW = "{reviewer: str, label: str, error_type: str, severity: str, note: str, blind: bool, seconds: float, at: str}"
 
 COLUMNS: tuple[Column, ...] = (
     *_columns(
@@ -121,8 +119,16 @@ COLUMNS: tuple[Column, ...] = (
     ),
     *_columns(
         "retrieve",
-        ("evidence", "list[{id: str, text: str, source: str, license: str, score: float}]", "Passages shown."),
-        ("similar_cases", "list[{question_id: str, diagnosis: str, similarity: float}]", "Similar cases shown."),
+        (
+            "evidence",
+            "list[{id: str, text: str, source: str, license: str, score: float}]",
+            "Passages shown.",
+        ),
+        (
+            "similar_cases",
+            "list[{question_id: str, diagnosis: str, similarity: float}]",
+            "Similar cases shown.",
+        ),
     ),
     *_columns(
         "judge",
@@ -134,7 +140,10 @@ COLUMNS: tuple[Column, ...] = (
         ("judge_citations", "list[list[str]]", "Ids of the passages it relied on."),
         per_step=True,
     ),
-    *_columns("judge", ("judge", "{model: str, gold_shown: bool}", "Which judge, and whether it saw the gold answer.")),
+    *_columns(
+        "judge",
+        ("judge", "{model: str, gold_shown: bool}", "Which judge, and whether it saw the gold answer."),
+    ),
     *_columns(
         "merge",
         ("labels", "list[str]", "Merged label: + - 0 or ?."),
@@ -173,10 +182,7 @@ def final_labels(labels: list[str], review_labels: list[str] | None) -> list[str
     """The labels that count, [num_steps]: the review's where there is one, else merge's."""
     if review_labels is None:
         return list(labels)
-    return [
-        ours if theirs == Label.UNKNOWN else theirs
-        for ours, theirs in zip(labels, review_labels, strict=True)
-    ]
+    return [ours if theirs == Label.UNKNOWN else theirs for ours, theirs in zip(labels, review_labels, strict=True)]
 
 
 def features(names: tuple[str, ...]) -> Features:
@@ -196,7 +202,4 @@ def _feature(kind: str) -> Any:
         return Image()
     if kind.startswith("list["):
         return List(_feature(kind[5:-1]))
-    return {
-        name: _feature(inner)
-        for name, inner in (field.split(": ", 1) for field in kind.strip("{}").split(", "))
-    }
+    return {name: _feature(inner) for name, inner in (field.split(": ", 1) for field in kind.strip("{}").split(", "))}

@@ -69,7 +69,7 @@ def _finish(run: Run, started: float) -> dict[str, Any]:
 def report_run(directory: Path) -> dict[str, Any]:
     """Writes dataset, exports and report of a finished run once more."""
     run = Run.resume(directory)
-    lacking = [str(stage.name) for i, stage in enumerate(run.stages) if _done(run, i) < max(1, run.shard_count())]
+    lacking = [str(stage.name) for i, stage in enumerate(run.stages) if run.done(i) < max(1, run.shard_count())]
     if lacking:
         raise StoreError(f"{directory} is not finished ({', '.join(lacking)}): medprm resume {directory}")
     return _finish(run, time.perf_counter())
@@ -101,18 +101,10 @@ def show_status(directory: Path) -> None:
     for index, stage in enumerate(run.stages):
         markers = [run.shards.marker(stage.name, number) or {} for number in range(count)]
         sums = [sum(marker.get(name, 0) for marker in markers) for name in ("rows", "errors", "seconds")]
-        table.add_row(
-            str(stage.name), f"{_done(run, index)} / {count}", str(sums[0]), str(sums[1]), f"{sums[2]:.1f}"
-        )
+        table.add_row(str(stage.name), f"{run.done(index)} / {count}", str(sums[0]), str(sums[1]), f"{sums[2]:.1f}")
     console.print(table)
-    if any(_done(run, index) < max(1, count) for index in range(len(run.stages))):
+    if any(run.done(index) < max(1, count) for index in range(len(run.stages))):
         console.print(f"go on with: medprm resume {directory}")
-
-
-def _done(run: Run, index: int) -> int:
-    wanted, name = run.fingerprint(index), run.stages[index].name
-    markers = (run.shards.marker(name, number) for number in range(run.shard_count()))
-    return sum(marker is not None and marker["fingerprint"] == wanted for marker in markers)
 
 
 @contextmanager
@@ -146,13 +138,24 @@ def _alive(process: int) -> bool:
     return process != os.getpid()
 
 
+def _say(stage: str, done: int, total: int) -> None:
+    if done == total:
+        console.print(f"  {stage}: {total} shards")
+
+
 @contextmanager
 def _bars(run: Run) -> Iterator[Any]:
     """One progress bar a stage; plain lines where the output is no terminal."""
     if not console.is_terminal:
-        yield lambda stage, done, total: done == total and console.print(f"  {stage}: {total} shards")
+        yield _say
         return
-    columns = (TextColumn("{task.description:>10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), EtaColumn())
+    columns = (
+        TextColumn("{task.description:>10}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        EtaColumn(),
+    )
     with Progress(*columns, console=console) as bars:
         tasks: dict[str, TaskID] = {}
 
@@ -178,14 +181,26 @@ def _show(run: Run, report: dict[str, Any], seconds: float) -> None:
             f"policy on {policy['questions']} unseen questions: pass@1 {policy['pass@1']:.3f}, majority of 8 "
             f"{policy['majority@8']:.3f}, pass@8 {policy['pass@8']:.3f}, unreadable {policy['unreadable']:.3f}"
         )
-    files = ["dataset/", *(entry["file"] for entry in report["exports"].values()), "report.html", "report.json"]
+    files = [
+        "dataset/",
+        *(entry["file"] for entry in report["exports"].values()),
+        "report.html",
+        "report.json",
+    ]
     console.print(f"[bold]{seconds:.0f} s[/bold]; in {run.directory}: {', '.join(files)}")
 
 
 def _signals_table(report: dict[str, Any]) -> Table:
     table = Table(title="step labels against the truth of the phantom world (judge and expert are simulated)")
     kinds = sorted({kind for entry in report["signals"] for kind in entry["error_recall"]})
-    for heading in ("signal", "macro-F1", "95 % interval", "steps", "skipped", *(f"finds {k}" for k in kinds)):
+    for heading in (
+        "signal",
+        "macro-F1",
+        "95 % interval",
+        "steps",
+        "skipped",
+        *(f"finds {k}" for k in kinds),
+    ):
         table.add_column(heading, justify="left" if heading == "signal" else "right")
     for entry in report["signals"]:
         low, high = entry["interval"] or (None, None)
@@ -203,4 +218,3 @@ def _signals_table(report: dict[str, Any]) -> Table:
 
 def _number(value: float | None, digits: int = 3) -> str:
     return "none" if value is None else f"{value:.{digits}f}"
-

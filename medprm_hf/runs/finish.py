@@ -161,4 +161,3 @@ def _stage_totals(run: Run, stage: str) -> dict[str, Any]:
 def has_truth(run: Run) -> bool:
     """Whether the truth of every step is known: only in the phantom world."""
     return run.recipe.source.name == "phantom"
-

@@ -21,6 +21,7 @@ import yaml
 
 from medprm_hf.backends import open_backend
 from medprm_hf.errors import ConfigError, StoreError
+from medprm_hf.formats import open_format
 from medprm_hf.ids import content_hash
 from medprm_hf.loading import open_source
 from medprm_hf.recipe import Recipe, parse
@@ -75,6 +76,11 @@ class Run:
 
     def build(self, progress: Progress = _silent) -> int:
         """Does what is not done, stage after stage; gives the number of shards that were worked on."""
+        for name in self.recipe.exports:
+            open_format(name)
+        for index, stage in enumerate(self.stages):
+            if self.done(index) < max(1, self.shard_count()):
+                stage.check()
         count = self._source(progress)
         return sum(self._stage(number, count, progress) for number in range(len(self.stages)))
 
@@ -82,6 +88,12 @@ class Run:
         """Shards of the source; 0 before the source was read."""
         marker = self.shards.marker(SOURCE, 0)
         return int(marker["shards"]) if marker else 0
+
+    def done(self, stage: int) -> int:
+        """Shards of a stage that are finished for this recipe."""
+        wanted, name = self.fingerprint(stage), self.stages[stage].name
+        markers = (self.shards.marker(name, number) for number in range(self.shard_count()))
+        return sum(marker is not None and marker["fingerprint"] == wanted for marker in markers)
 
     def fingerprint(self, stage: int) -> str:
         """Hash of a stage's spec and of the stages that write what it reads (-1: the source)."""

@@ -62,7 +62,18 @@ def _columns(run: Run) -> tuple[str, ...]:
     from medprm_hf.runs.signals import NEEDED
 
     written = {name for stage in run.stages for name in stage.writes}
-    asked = (*NEEDED, "image", "question", "options", "answer", "modality", "difficulty", "reviews", "keep", "errors")
+    asked = (
+        *NEEDED,
+        "image",
+        "question",
+        "options",
+        "answer",
+        "modality",
+        "difficulty",
+        "reviews",
+        "keep",
+        "errors",
+    )
     source = {"question_id", "image", "question", "options", "answer", "modality", "difficulty", "errors"}
     return tuple(name for name in asked if name in written or name in source)
 

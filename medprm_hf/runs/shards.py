@@ -37,9 +37,7 @@ class Shards:
     def _file(self, stage: str, number: int, suffix: str) -> Path:
         return self.directory / "shards" / stage / f"{number:05d}{suffix}"
 
-    def write(
-        self, stage: str, number: int, columns: dict[str, list[Any]], marker: dict[str, Any]
-    ) -> None:
+    def write(self, stage: str, number: int, columns: dict[str, list[Any]], marker: dict[str, Any]) -> None:
         """Stores the columns that a stage added to a shard, then its marker."""
         file = self._file(stage, number, ".parquet")
         file.parent.mkdir(parents=True, exist_ok=True)

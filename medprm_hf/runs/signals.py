@@ -41,7 +41,10 @@ def compare(rows: Sequence[Row], others: Sequence[Row], recipe: Recipe) -> list[
         raise ValueError(f"{len(overlap)} questions stand on both sides: the prior would be fitted on its test")
     truths = [truth_of(row) for row in rows]
     prior = fit_prior([_labels(truth_of(row)) for row in others])
-    signals: dict[str, Signal] = {"prior": lambda row: apply_prior(prior, len(row["steps"])), **_signals(recipe, rows)}
+    signals: dict[str, Signal] = {
+        "prior": lambda row: apply_prior(prior, len(row["steps"])),
+        **_signals(recipe, rows),
+    }
     table = [_measure(name, signal, rows, truths) for name, signal in signals.items()]
     return [{**entry, "prior": table[0]["macro_f1"]} for entry in table]
 
@@ -77,9 +80,7 @@ def _policy(policy: str, recipe: Recipe) -> Signal:
     return lambda row: merge(policy, **{name: row[name] for name in names}, settings=settings).labels
 
 
-def _measure(
-    name: str, signal: Signal, rows: Sequence[Row], truths: Sequence[Sequence[StepTruth]]
-) -> dict[str, Any]:
+def _measure(name: str, signal: Signal, rows: Sequence[Row], truths: Sequence[Sequence[StepTruth]]) -> dict[str, Any]:
     said = [signal(row) for row in rows]
     true = [_labels(truth) for truth in truths]
     kinds = [[step.kind for step in truth] for truth in truths]

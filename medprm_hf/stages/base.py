@@ -30,6 +30,10 @@ class Stage(Protocol):
     writes: ClassVar[tuple[str, ...]]
     """Columns it adds."""
 
+    def check(self) -> None:
+        """Opens what it needs; raises where its settings cannot work, before anything is asked."""
+        ...
+
     def __call__(self, batch: Mapping[str, list[Any]]) -> Batch:
         """The columns it adds (and `errors`), for the rows of the batch."""
         ...
@@ -55,8 +59,7 @@ def columns_of(stage: Stage, rows: Sequence[Row], results: Sequence[Row]) -> Bat
     """The added columns of each row's result, its errors appended to those that the row had."""
     batch: Batch = {name: [result.get(name) for result in results] for name in stage.writes}
     batch["errors"] = [
-        [*(row.get("errors") or []), *result.get("errors", [])]
-        for row, result in zip(rows, results, strict=True)
+        [*(row.get("errors") or []), *result.get("errors", [])] for row, result in zip(rows, results, strict=True)
     ]
     return batch
 

@@ -21,6 +21,7 @@ from medprm_hf.schema import written_by
 from medprm_hf.stages.asking import answers_in, sampling_of, solve_messages
 from medprm_hf.stages.base import Batch, Row, RowErrors, rows_of
 from medprm_hf.text.answers import matches, read_answer
+from medprm_hf.text.prompts import check_style
 from medprm_hf.text.steps import split_steps
 
 FIRST_ASK = 1.25
@@ -54,6 +55,11 @@ class Generate(GenerateSpec):
     )  # fmt: skip
     uses: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[tuple[str, ...]] = written_by("generate")
+
+    def check(self) -> None:
+        """Opens the model and looks the prompt style up."""
+        check_style(self.prompt)
+        open_backend(self.backend)
 
     def __call__(self, batch: Mapping[str, list[Any]]) -> Batch:
         """All columns of the batch, one row a solution; dropped questions have none."""
@@ -130,7 +136,13 @@ class Generate(GenerateSpec):
         ]
 
     def _named(self, row: Row, index: int, solution: Row, model: str) -> Row:
-        empty = {"solution": None, "step_titles": [], "steps": [], "final_answer": None, "is_correct": None}
+        empty: Row = {
+            "solution": None,
+            "step_titles": [],
+            "steps": [],
+            "final_answer": None,
+            "is_correct": None,
+        }
         settings = ("prompt", "temperature", "top_p", "max_tokens", "seed")
         return {
             **empty,

@@ -31,6 +31,10 @@ class Judge(JudgeSpec):
     uses: ClassVar[tuple[str, ...]] = ("evidence", "similar_cases")
     writes: ClassVar[tuple[str, ...]] = written_by("judge")
 
+    def check(self) -> None:
+        """Opens the judge."""
+        open_backend(self.backend)
+
     def __call__(self, batch: Mapping[str, list[Any]]) -> Batch:
         """Adds the judge's columns to each solution of the batch; solutions without steps get empty lists."""
         rows = rows_of(self, batch)

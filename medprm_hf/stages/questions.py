@@ -22,9 +22,19 @@ from medprm_hf.stages.base import Batch, Row, columns_of, rows_of
 class Questions(QuestionsSpec):
     """Keeps the questions that can be worked on; see the module."""
 
-    reads: ClassVar[tuple[str, ...]] = ("question_id", "question", "image", "options", "answer", "answer_index")
+    reads: ClassVar[tuple[str, ...]] = (
+        "question_id",
+        "question",
+        "image",
+        "options",
+        "answer",
+        "answer_index",
+    )
     uses: ClassVar[tuple[str, ...]] = ("split",)
     writes: ClassVar[tuple[str, ...]] = written_by("questions")
+
+    def check(self) -> None:
+        """Nothing to open."""
 
     def __call__(self, batch: Mapping[str, list[Any]]) -> Batch:
         """Adds status, reason and split to each question of the batch."""

@@ -27,6 +27,10 @@ class Review(ReviewSpec):
     uses: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[tuple[str, ...]] = written_by("review")
 
+    def check(self) -> None:
+        """Looks the reviewer up."""
+        open_reviewer(self.reviewer, self.seed)
+
     def __call__(self, batch: Mapping[str, list[Any]]) -> Batch:
         """Adds every decision and the reviewed label of each step of the batch."""
         rows = rows_of(self, batch)

@@ -37,6 +37,7 @@ from medprm_hf.schema import written_by
 from medprm_hf.stages.asking import sampling_of, solve_messages
 from medprm_hf.stages.base import Batch, Row, RowErrors, columns_of, rows_of
 from medprm_hf.text.answers import matches, read_answer
+from medprm_hf.text.prompts import check_style
 from medprm_hf.text.steps import prefix_text, split_steps
 
 RIGHT, WRONG, UNREADABLE, FAILED = "right", "wrong", "unreadable", "failed"
@@ -77,6 +78,12 @@ class Rollout(RolloutSpec):
     uses: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[tuple[str, ...]] = written_by("rollout")
 
+    def check(self) -> None:
+        """Opens the model; looks prompt style and estimator up."""
+        check_style(self.prompt)
+        make_estimator(self.estimator, **self._settings())
+        open_backend(self.backend)
+
     def __call__(self, batch: Mapping[str, list[Any]]) -> Batch:
         """Adds the counts and figures of each solution of the batch."""
         rows = rows_of(self, batch)
@@ -104,9 +111,7 @@ class Rollout(RolloutSpec):
             return {"k": self.k, "tau": self.threshold, "early_stop": self.early_stop}
         return {}
 
-    def _draw(
-        self, work: _Work, rows: NDArray[np.int64], steps: NDArray[np.int64], backend: Backend
-    ) -> list[int]:
+    def _draw(self, work: _Work, rows: NDArray[np.int64], steps: NDArray[np.int64], backend: Backend) -> list[int]:
         """One round: outcomes of the asked rollouts, 1 right, 0 wrong, -1 unreadable or failed."""
         wanted = Counter(zip(rows.tolist(), steps.tolist(), strict=True))
         self._fill(work, wanted, backend)
@@ -234,9 +239,7 @@ def _outcome(row: Row, place: Completion | Failure) -> str:
         return FAILED
     options = row["options"] or []
     answer = read_answer(place.text, options)
-    return {True: RIGHT, False: WRONG, None: UNREADABLE}[
-        matches(answer, options, row["answer"], row["answer_index"])
-    ]
+    return {True: RIGHT, False: WRONG, None: UNREADABLE}[matches(answer, options, row["answer"], row["answer_index"])]
 
 
 def _nullable(values: Sequence[float] | NDArray[np.float64]) -> list[float | None]:

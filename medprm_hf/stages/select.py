@@ -20,6 +20,9 @@ class Select(SelectSpec):
     uses: ClassVar[tuple[str, ...]] = ("review_labels",)
     writes: ClassVar[tuple[str, ...]] = written_by("select")
 
+    def check(self) -> None:
+        """Nothing to open."""
+
     def __call__(self, batch: Mapping[str, list[Any]]) -> Batch:
         """Adds keep and drop_reason to each solution of the batch."""
         rows = rows_of(self, batch)

@@ -39,10 +39,15 @@ def question_text(question: str, options: Sequence[str]) -> str:
     return f"{question}\nOptions:\n{listed}"
 
 
-def solve_prompt(question: str, options: Sequence[str], context: str | None = None, style: str = "steps") -> str:
-    """The user's turn that asks for a step-by-step solution."""
+def check_style(style: str) -> None:
+    """Raises ConfigError with near names for an unknown prompt style."""
     if style not in PROMPT_STYLES:
         raise ConfigError(f"unknown prompt style {style!r}{near(style, PROMPT_STYLES)}")
+
+
+def solve_prompt(question: str, options: Sequence[str], context: str | None = None, style: str = "steps") -> str:
+    """The user's turn that asks for a step-by-step solution."""
+    check_style(style)
     shown = question_text(question, options)
     if style == "bare":
         return shown

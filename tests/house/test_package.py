@@ -17,7 +17,10 @@ def test_import_is_quick_and_light() -> None:
         "heavy = {'torch', 'transformers', 'datasets', 'matplotlib', 'aiohttp', 'pandas'} & set(sys.modules); "
         "print(s); assert not heavy, heavy"
     )
-    seconds = [float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout) for _ in range(3)]
+    seconds = [
+        float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
+        for _ in range(3)
+    ]
     assert min(seconds) < 0.5
 
 
@@ -43,9 +46,12 @@ def test_version_matches_pyproject() -> None:
 def test_no_machine_path_or_index_in_committed_files() -> None:
     files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True).stdout.split("\n")
     home = re.escape(os.path.expanduser("~") + "/")
-    leak = re.compile(rf"{home}|/{'work'}/|index-url|/{'opt'}/|{'pypi'}\.org")
+    leak = re.compile(rf"{home}|/{'work'}/|{'index'}-url|/{'opt'}/|{'pypi'}\.org")
     for name in files:
         path = ROOT / name
-        if path.suffix in {".py", ".md", ".toml", ".yaml", ".yml", ".txt", ".lock", ".json", ".j2"} and path.stat().st_size < 500_000:
+        if (
+            path.suffix in {".py", ".md", ".toml", ".yaml", ".yml", ".txt", ".lock", ".json", ".j2"}
+            and path.stat().st_size < 500_000
+        ):
             for number, line in enumerate(path.read_text(errors="replace").split("\n"), 1):
                 assert not leak.search(line), f"{name}:{number}: {line.strip()[:100]}"
