@@ -1,0 +1,122 @@
+"""Which HTTP errors are tried again, which end one request, and which end the run: one table.
+
+status or event                      what happens
+408 409 425 429 5xx, timeout,        tried again: exponential back-off with jitter, Retry-After obeyed
+broken connection, broken JSON,
+no choices
+400 413 422 and other 4xx            this request fails (kinds: content_filter, context, http_400, …)
+401 403, quota spent (429)           AuthError, BudgetError: nothing would work, the run stops
+404                                  ConfigError: no such model or path
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from medprm_hf.backends.protocol import Failure
+from medprm_hf.errors import AuthError, BudgetError, ConfigError, MedPRMError
+
+RETRIED = frozenset({408, 409, 425, 429})
+LONGEST_WAIT = 60.0
+"""Seconds between two attempts at most, unless the server asks for more."""
+LONGEST_OBEYED = 600.0
+"""Seconds that a Retry-After is obeyed at most."""
+
+_POLICY = re.compile(r"content[_ ](policy|filter)|safety system", re.IGNORECASE)
+_CONTEXT = re.compile(r"context[_ ]length|maximum (context|model) length|max_model_len|too long", re.IGNORECASE)
+_KEY_LIKE = re.compile(r"\b(sk|key|Bearer)[-_ ][\w*.-]{6,}")
+
+
+@dataclass
+class Retryable(Exception):
+    """A failure that may pass: its kind, what was said, and how long the server asks to wait."""
+
+    kind: str
+    message: str
+    wait: float | None = None
+
+    def failure(self, attempts: int) -> Failure:
+        """What stands in the places once the attempts are used up."""
+        return Failure(self.kind, self.message, attempts)
+
+
+@dataclass
+class Refusal(Exception):
+    """A request that will fail however often it is sent."""
+
+    kind: str
+    message: str
+    status: int = 400
+
+
+def error_of(status: int, body: str, headers: Mapping[str, str], where: str, key_name: str) -> Exception:
+    """The exception that an HTTP error stands for; `where` is the server, `key_name` the key's variable."""
+    code, message = _read(body)
+    said = f"HTTP {status} from {where}: {message}"
+    if status in (401, 403):
+        return AuthError(f"{said}; is the key in {key_name} right, and allowed to use this model?", f"http_{status}")
+    if status == 404:
+        return ConfigError(f"{said}; check base_url and the model's name")
+    if status == 429 and code == "insufficient_quota":
+        return BudgetError(f"{said}; the account's quota is spent", "insufficient_quota")
+    if status in RETRIED or status >= 500:
+        return Retryable(f"http_{status}", said, retry_after(headers))
+    if _POLICY.search(code) or _POLICY.search(message):
+        return Refusal("content_filter", said, status)
+    if _CONTEXT.search(code) or _CONTEXT.search(message):
+        return Refusal("context", said, status)
+    return Refusal(f"http_{status}", said, status)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the server asks to wait (a number or an HTTP date); None where it says nothing."""
+    said = headers.get("Retry-After")
+    if said is None:
+        return None
+    try:
+        return min(max(float(said), 0.0), LONGEST_OBEYED)
+    except ValueError:
+        pass
+    try:
+        return min(max(parsedate_to_datetime(said).timestamp() - time.time(), 0.0), LONGEST_OBEYED)
+    except (ValueError, TypeError):
+        return None
+
+
+def pause(attempt: int, asked: float | None, first: float) -> float:
+    """Seconds to wait after failed attempt 1, 2, …: the server's wish, else doubling from `first` with jitter."""
+    if asked is not None:
+        return asked + random.uniform(0, 0.1 * first)
+    return min(first * 2.0 ** (attempt - 1), LONGEST_WAIT) * random.uniform(0.5, 1.0)
+
+
+def scrub(text: str, key: str = "") -> str:
+    """The text without the key, and without anything that looks like one."""
+    if key:
+        text = text.replace(key, "[key]")
+    return _KEY_LIKE.sub("[key]", text)
+
+
+def is_final(error: BaseException) -> bool:
+    """Whether an error ends the run."""
+    return isinstance(error, MedPRMError)
+
+
+def _read(body: str) -> tuple[str, str]:
+    """Code and message of an error body; many servers nest them in `error`."""
+    try:
+        found: Any = json.loads(body)
+    except json.JSONDecodeError:
+        return "", scrub(body[:300])
+    inner = found.get("error", found) if isinstance(found, dict) else found
+    if not isinstance(inner, dict):
+        return "", scrub(str(inner)[:300])
+    said = inner.get("message") or inner.get("detail") or body
+    return str(inner.get("code") or inner.get("type") or ""), scrub(str(said)[:300])

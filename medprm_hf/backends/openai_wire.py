@@ -1,0 +1,138 @@
+"""The chat-completions protocol of OpenAI-compatible servers: requests to JSON, JSON to completions.
+
+A prefix is continued natively (an assistant message, `add_generation_prompt=false`, `continue_final_message=true`:
+vLLM and SGLang) or by asking for it in the prompt; `Reply.continuation` says which.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from medprm_hf.backends.protocol import Completion, Continuation, Failure, Message, Request
+
+CONTINUE_PROMPT = """\
+Your answer has already been begun. Write only what follows its last character: go on from there, repeat nothing \
+of it, and do not comment on it. The answer so far:
+{prefix}"""
+
+_MAGIC = (
+    (b"\x89PNG", "image/png"),
+    (b"\xff\xd8", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+    (b"BM", "image/bmp"),
+    (b"II*\x00", "image/tiff"),
+    (b"MM\x00*", "image/tiff"),
+)
+
+
+def mime(image: bytes) -> str:
+    """MIME type by the first bytes; application/octet-stream when they are none that is known."""
+    if image[:4] == b"RIFF" and image[8:12] == b"WEBP":
+        return "image/webp"
+    return next((name for start, name in _MAGIC if image.startswith(start)), "application/octet-stream")
+
+
+@lru_cache(maxsize=256)
+def data_url(image: bytes) -> str:
+    """The image as a data URL; encoded once per distinct image."""
+    return f"data:{mime(image)};base64,{base64.b64encode(image).decode()}"
+
+
+def payload(
+    request: Request, model: str, places: Sequence[int], continuation: Continuation, logprobs: bool
+) -> dict[str, Any]:
+    """The body that asks for the given places of a request (at temperature 0 one answer serves them all)."""
+    sampling = request.sampling
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": _messages(request, continuation),
+        "max_tokens": sampling.max_tokens,
+        "temperature": sampling.temperature,
+        "seed": request.seed(places[0]) & 0x7FFFFFFF,
+    }
+    if sampling.temperature > 0:
+        body |= {"n": len(places), "top_p": sampling.top_p}
+    if sampling.stop:
+        body["stop"] = list(sampling.stop)
+    if logprobs:
+        body["logprobs"] = True
+    if continuation == "native":
+        body |= {"add_generation_prompt": False, "continue_final_message": True}
+    return body
+
+
+def _messages(request: Request, continuation: Continuation) -> list[dict[str, Any]]:
+    turns = [{"role": message.role, "content": _content(message)} for message in request.messages]
+    if continuation == "native":
+        return [*turns, {"role": "assistant", "content": request.prefix}]
+    if continuation == "none":
+        return turns
+    ask = CONTINUE_PROMPT.format(prefix=request.prefix)
+    last = request.messages[-1]
+    if last.role != "user":
+        return [*turns, {"role": "user", "content": ask}]
+    asked = Message("user", f"{last.text}\n\n{ask}", last.images)
+    return [*turns[:-1], {"role": "user", "content": _content(asked)}]
+
+
+def _content(message: Message) -> str | list[dict[str, Any]]:
+    if not message.images:
+        return message.text
+    pictures = [{"type": "image_url", "image_url": {"url": data_url(image)}} for image in message.images]
+    return [*pictures, {"type": "text", "text": message.text}]
+
+
+def read_choices(body: Mapping[str, Any], request: Request) -> list[Completion | Failure]:
+    """The answers of a response in order of their index.
+
+    A server counts the tokens of all answers together: without log-probabilities each gets its share by length of
+    text, so that their sum is exact.
+    """
+    choices = sorted(body.get("choices") or [], key=lambda choice: choice.get("index") or 0)
+    total = (body.get("usage") or {}).get("completion_tokens") or 0
+    texts = [_text(choice) or "" for choice in choices]
+    return [
+        _read(choice, tokens, request)
+        for choice, tokens in zip(choices, _shares(total, [len(text) for text in texts]), strict=True)
+    ]
+
+
+def prompt_tokens(body: Mapping[str, Any]) -> int:
+    """Tokens of the prompt that the server booked."""
+    return int((body.get("usage") or {}).get("prompt_tokens") or 0)
+
+
+def _text(choice: Mapping[str, Any]) -> str | None:
+    found = (choice.get("message") or {}).get("content")
+    return found if isinstance(found, str) else None
+
+
+def _read(choice: Mapping[str, Any], tokens: int, request: Request) -> Completion | Failure:
+    finish, text = choice.get("finish_reason"), _text(choice)
+    refusal = (choice.get("message") or {}).get("refusal")
+    if finish == "content_filter" or (text is None and refusal):
+        return Failure("content_filter", str(refusal or "the server's content filter cut the answer"))
+    if finish not in ("stop", "length"):
+        return Failure("finish_reason", f"the server ended the answer with finish_reason={finish!r}")
+    if text is None:
+        return Failure("no_text", f"the server gave finish_reason={finish!r} and no text")
+    listed = (choice.get("logprobs") or {}).get("content")
+    logprobs = tuple(float(item["logprob"]) for item in listed) if listed else None
+    if request.prefix and text.startswith(request.prefix):
+        text = text[len(request.prefix) :]  # a model that was asked to go on often begins again
+    return Completion(text, finish, len(logprobs) if logprobs is not None else tokens, logprobs)
+
+
+def _shares(total: int, weights: Sequence[int]) -> list[int]:
+    """`total` split by weight into whole numbers that add up to it."""
+    if not weights:
+        return []
+    size = sum(weights) or len(weights)
+    borders, passed = [0], 0
+    for weight in weights:
+        passed += weight if sum(weights) else 1
+        borders.append(round(total * passed / size))
+    return [after - before for before, after in zip(borders, borders[1:], strict=False)]
