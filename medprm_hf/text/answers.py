@@ -26,7 +26,7 @@ empty option can be named by its letter only.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,21 +137,20 @@ _LETTER_IS_RIGHT = re.compile(
 )
 _NOT_FINAL = re.compile(r"(?:differential|initial|wrong|incorrect|another|every|each|no|not|to)[ ]$", re.IGNORECASE)
 _PAYLOAD = 400  # characters of a statement that are looked at
+_MOST = 1000  # statements that are looked at, from the end
 
 
-def _statements(text: str) -> list[_Statement]:
-    """Statements in order of their place in the text."""
-    found: list[tuple[int, _Statement]] = [
-        (match.end("letter"), _Statement(f"option {match['letter']}", False))
-        for match in _LETTER_IS_RIGHT.finditer(text)
-    ]
-    headers = [match for match in _HEADER.finditer(text) if _is_final(text, match)]
+def _statements(text: str) -> Iterator[_Statement]:
+    """Statements of a text, the last one first."""
+    letters = [(match.end("letter"), f"option {match['letter']}", False) for match in _LETTER_IS_RIGHT.finditer(text)]
+    found = letters[-_MOST:]
+    headers = [match for match in _HEADER.finditer(text) if _is_final(text, match)][-_MOST:]
     ends = [match.start() for match in headers[1:]] + [len(text)] * bool(headers)
     for match, end in zip(headers, ends, strict=True):
         payload = _payload(text, match, end)
         if payload:
-            found.append((match.end(), _Statement(payload, _is_strong(match))))
-    return [statement for _, statement in sorted(found, key=lambda item: item[0])]
+            found.append((match.end(), payload, _is_strong(match)))
+    return (_Statement(payload, strong) for _, payload, strong in sorted(found, reverse=True))
 
 
 def _is_strong(match: re.Match[str]) -> bool:
@@ -175,16 +174,19 @@ def _payload(text: str, match: re.Match[str], end: int) -> str:
     if match["box"]:
         return _braced(text, match.end())
     piece = text[match.end() : min(end, match.end() + _PAYLOAD)].split("</answer>", 1)[0]
-    return strip_markup(piece.lstrip(" \t\r\n*_#:").split("\n", 1)[0])
+    piece = piece.lstrip(" \t\r\n*_#:").split("\n", 1)[0]
+    if piece.startswith('"'):  # also a piece of JSON that cannot be parsed whole
+        piece = piece[1:].split('"', 1)[0]
+    return strip_markup(piece)
 
 
 def _braced(text: str, start: int) -> str:
     """What stands between an opened brace and its partner (within the payload's length)."""
     depth = 1
-    for i in range(start, min(len(text), start + _PAYLOAD)):
-        depth += {"{": 1, "}": -1}.get(text[i], 0)
+    for brace in re.finditer(r"[{}]", text[start : start + _PAYLOAD]):
+        depth += 1 if brace[0] == "{" else -1
         if depth == 0:
-            return strip_markup(text[start:i])
+            return strip_markup(text[start : start + brace.start()])
     return ""
 
 
@@ -193,7 +195,7 @@ def _braced(text: str, start: int) -> str:
 
 def _chosen(text: str, options: Sequence[str]) -> int | None:
     """Index of the option that the text settles on, else None."""
-    for statement in reversed(_statements(text)):
+    for statement in _statements(text):
         choice = read_choice(statement.payload, options)
         if isinstance(choice, int):
             return choice
@@ -203,8 +205,10 @@ def _chosen(text: str, options: Sequence[str]) -> int | None:
 
 
 _LEAD = re.compile(r"^(?:step \d{1,3}[:.] ?)?(?:(?:so|thus|therefore|hence|finally|in conclusion),? )?", re.IGNORECASE)
-_ENDS_IN_LETTER = re.compile(r"(?<!\w)\(([A-Z]{1,2})\)$")
-_PART_OF_FIGURE = re.compile(r"\b(?:panel|figure|fig|image|view|lead|part|grade|type|stage)\.? \([A-Z]{1,2}\)$", re.I)
+_ENDS_IN_LETTER = re.compile(r"(?<!\w)\([A-Z]{1,2}\)(?=[.!]?$)")
+_PART_OF_FIGURE = re.compile(
+    r"\b(?:panel|figure|fig|image|view|lead|part|grade|type|stage)\.? \([A-Z]{1,2}\)[.!]?$", re.I
+)
 
 
 def _last_line(text: str, options: Sequence[str]) -> int | None:
@@ -226,9 +230,8 @@ _SHORT = 12  # words of a text without statement that is nothing but the answer
 
 
 def _free_text(text: str) -> str | None:
-    statements = _statements(text)
-    strong = [statement for statement in statements if statement.strong]
-    for statement in reversed(strong or statements):
+    statements = list(_statements(text))
+    for statement in [statement for statement in statements if statement.strong] or statements:
         return _SENTENCE_END.split(statement.payload, maxsplit=1)[0].strip() or None
     bare = strip_markup(text)
     one_line = "\n" not in text.strip() and not re.match(r"step \d", bare, re.IGNORECASE)

@@ -40,7 +40,7 @@ _DENIALS = frozenset("no not non never without neither nor unlikely excluded exc
 _SPECIAL = re.compile(r"<\|[^|<>\n]{1,24}\|>|</?s>|<eos>|<prm>|</?answer>|<end_of_turn>")
 _LATEX = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|rm|bf)\s?\{([^{}]{0,400})\}")
 _EMPHASIS = re.compile(r"\*{2,3}|(?<!\w)\*|\*(?!\w)|(?<!\w)_{1,3}|_{1,3}(?!\w)|`")
-_EDGES = " \t\r\n\"'“”‘’«»$#>"
+_EDGES = " \t\r\n\"'“”‘’«»$#"
 
 
 def strip_markup(text: str) -> str:
@@ -93,11 +93,12 @@ def read_choice(statement: str, options: Sequence[str], rest: Rest = "any") -> C
     lead = _LEAD.match(statement)
     body = statement[lead.end() :] if lead else statement
     keys = option_keys(options)
+    named = bool(lead and lead["named"])
+    by_letter = _by_letter(body, keys, rest, named)
+    if isinstance(by_letter, int) and (named or _BRACKETED.fullmatch(body.rstrip(" ."))):
+        return by_letter  # "(B)" and "option B" are letters, even where an option's text is "B"
     by_text = _by_text(statement, keys, rest)
-    if by_text is NOTHING:
-        by_text = _by_text(body, keys, rest)
-    by_letter = _by_letter(body, keys, rest, named=bool(lead and lead["named"]))
-    return _agree(by_text, by_letter, keys)
+    return _agree(_by_text(body, keys, rest) if by_text is NOTHING else by_text, by_letter, keys)
 
 
 def _agree(by_text: Choice, by_letter: Choice, keys: list[str]) -> Choice:

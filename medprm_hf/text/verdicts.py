@@ -5,7 +5,7 @@ tolerated. Verdicts are taken by their step number. An answer whose numbers do n
 of 6, or too few or too many verdicts without numbers) has judged another list of steps: all its verdicts are
 `?`. Prose is not searched for labels.
 
-    >>> [v.label for v in parse_verdicts('{"steps": [{"step": 1, "label": "+"}, {"step": 2, "label": "+/-"}]}', 2)]
+    >>> [str(v.label) for v in parse_verdicts('{"steps": [{"step": 1, "label": "+"}, {"step": 2, "label": "+/-"}]}', 2)]
     ['+', '?']
 """
 
