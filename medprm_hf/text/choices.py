@@ -14,6 +14,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import Literal
 
 from medprm_hf.text.prompts import letter
@@ -58,11 +59,18 @@ _DROPPED = re.compile(r"(?<!\d)\.|\.(?!\d)|(?<=[^\W\d_])-(?=\w)|(?<!\w)-(?!\d)|(
 
 def normalise(text: str) -> str:
     """Text for comparing: case, punctuation and white space do not count; numbers, ranges and < > + - % do."""
+    return _remembered(text) if len(text) < 200 else _normalised(text)
+
+
+def _normalised(text: str) -> str:
     text = unicodedata.normalize("NFKC", strip_markup(text)).casefold()
     text = _DASH_IN_RANGE.sub("-", _COMMA_IN_NUMBER.sub("", text))
     text = re.sub(r"(?<=\w)['’](?=\w)", "", text)
     text = re.sub(r"(?<=[<>≤≥=])\s+(?=\d)", "", _DROPPED.sub(" ", text))
     return " ".join(text.split())
+
+
+_remembered = lru_cache(4096)(_normalised)  # options and short answers come again with every rollout
 
 
 def contains_phrase(text: str, phrase: str) -> bool:
@@ -92,7 +100,7 @@ def read_choice(statement: str, options: Sequence[str], rest: Rest = "any") -> C
     statement = strip_markup(statement)
     lead = _LEAD.match(statement)
     body = statement[lead.end() :] if lead else statement
-    keys = option_keys(options)
+    keys = option_keys(tuple(options))
     named = bool(lead and lead["named"])
     by_letter = _by_letter(body, keys, rest, named)
     if isinstance(by_letter, int) and (named or _BRACKETED.fullmatch(body.rstrip(" ."))):
@@ -101,7 +109,7 @@ def read_choice(statement: str, options: Sequence[str], rest: Rest = "any") -> C
     return _agree(_by_text(body, keys, rest) if by_text is NOTHING else by_text, by_letter, keys)
 
 
-def _agree(by_text: Choice, by_letter: Choice, keys: list[str]) -> Choice:
+def _agree(by_text: Choice, by_letter: Choice, keys: Sequence[str]) -> Choice:
     if isinstance(by_text, int) and isinstance(by_letter, int):
         return by_letter if keys[by_text] == keys[by_letter] else UNCLEAR
     if isinstance(by_text, int) or by_letter is NOTHING:
@@ -109,9 +117,11 @@ def _agree(by_text: Choice, by_letter: Choice, keys: list[str]) -> Choice:
     return UNCLEAR if by_text is UNCLEAR else by_letter
 
 
-def option_keys(options: Sequence[str]) -> list[str]:
+@lru_cache(256)
+def option_keys(options: tuple[str, ...]) -> tuple[str, ...]:
     """What each option is compared by: normalised, without its own letter ("B. Left") and leading article."""
-    return [_key(re.sub(rf"^\(?{letter(i)}[.):]\)?\s+(?=\S)", "", option.strip())) for i, option in enumerate(options)]
+    labels = (re.compile(rf"^\(?{letter(i)}[.):]\)?\s+(?=\S)") for i in range(len(options)))
+    return tuple(_key(label.sub("", option.strip())) for label, option in zip(labels, options, strict=True))
 
 
 def _key(text: str) -> str:
@@ -121,7 +131,7 @@ def _key(text: str) -> str:
 _HEAD_END = re.compile(r"[,;:.!?](?=\s|$)|\s[-–—]\s|\s\(")  # noqa: RUF001
 
 
-def _by_text(statement: str, keys: list[str], rest: Rest) -> Choice:
+def _by_text(statement: str, keys: Sequence[str], rest: Rest) -> Choice:
     whole = _key(statement)
     exact = [i for i, key in enumerate(keys) if key and key == whole]
     if exact:
@@ -140,7 +150,7 @@ def _by_text(statement: str, keys: list[str], rest: Rest) -> Choice:
     return UNCLEAR if _names_another(tail, keys, best) or _denied(tail, keys[best] == head) else best
 
 
-def _names_another(tail: list[str], keys: list[str], best: int) -> bool:
+def _names_another(tail: list[str], keys: Sequence[str], best: int) -> bool:
     """Whether the words after an option begin with a different one: "pneumonia or effusion"."""
     while tail and tail[0] in ("or", "and", "/", "vs", "versus", "either"):
         tail = tail[1:]
@@ -163,7 +173,7 @@ _OTHER_LETTER = re.compile(
 _BRACKETED = re.compile(r"\((?P<letter>[A-Z]{1,2})\)")
 
 
-def _by_letter(body: str, keys: list[str], rest: Rest, named: bool) -> Choice:
+def _by_letter(body: str, keys: Sequence[str], rest: Rest, named: bool) -> Choice:
     match = _LETTER.fullmatch(body)
     if match is None:
         return NOTHING
@@ -179,14 +189,14 @@ def _by_letter(body: str, keys: list[str], rest: Rest, named: bool) -> Choice:
     return index if verdict and index < len(keys) else UNCLEAR
 
 
-def _follows(after: str, keys: list[str], index: int) -> bool:
+def _follows(after: str, keys: Sequence[str], index: int) -> bool:
     """Whether a bare letter before a word is meant as one: "B because …", "B Left lung", "B or C"."""
     said = after.strip()
     own = index < len(keys) and bool(keys[index]) and f"{_key(said)} ".startswith(f"{keys[index]} ")
     return own or bool(_CONNECTOR.match(said) or _OTHER_LETTER.match(after))
 
 
-def _after_letter(after: str, keys: list[str], index: int, rest: Rest) -> bool | None:
+def _after_letter(after: str, keys: Sequence[str], index: int, rest: Rest) -> bool | None:
     """True: nothing against the letter. False: another option or a denial follows. None: not a lone answer."""
     others = {m["letter"] for m in _BRACKETED.finditer(after[:200])}
     conjoined = _OTHER_LETTER.match(after)
