@@ -56,7 +56,7 @@ class TransformersBackend:
         self.usage = Usage()
         self.computed = 0
         """Distinct samples computed; identical ones are delivered without computing."""
-        self._checkpoint = checkpoint
+        self.checkpoint = checkpoint
         self._settings = settings or TransformersSettings()
         self._engine: Engine | None = None
 
@@ -68,7 +68,7 @@ class TransformersBackend:
 
     def complete(self, requests: Sequence[Request]) -> list[Reply]:
         """One reply a request, in order."""
-        engine = self._engine = self._engine or load_engine(self._checkpoint, self._settings)
+        engine = self._engine = self._engine or load_engine(self.checkpoint, self._settings)
         orders = [[_order(request, place) for place in range(request.n)] for request in requests]
         outcomes = self._run(engine, [order for own in orders for order in own])
         replies = [self._reply(request, own, outcomes) for request, own in zip(requests, orders, strict=True)]
