@@ -175,6 +175,7 @@ def _show(run: Run, report: dict[str, Any], seconds: float) -> None:
     )
     if report["signals"]:
         console.print(_signals_table(report))
+        console.print(_recall_table(report))
     if report["policy"]:
         policy = report["policy"]
         console.print(
@@ -191,28 +192,31 @@ def _show(run: Run, report: dict[str, Any], seconds: float) -> None:
 
 
 def _signals_table(report: dict[str, Any]) -> Table:
-    table = Table(title="step labels against the truth of the phantom world (judge and expert are simulated)")
-    kinds = sorted({kind for entry in report["signals"] for kind in entry["error_recall"]})
-    for heading in (
-        "signal",
-        "macro-F1",
-        "95 % interval",
-        "steps",
-        "skipped",
-        *(f"finds {k}" for k in kinds),
-    ):
-        table.add_column(heading, justify="left" if heading == "signal" else "right")
+    """Macro-F1 of each signal; narrow enough for 80 columns."""
+    table = Table(title="step labels against the truth (phantom world; judge and expert are simulated)")
+    for heading in ("signal", "macro-F1", "95 % interval", "steps", "skipped"):
+        table.add_column(heading, justify="left" if heading == "signal" else "right", no_wrap=True)
     for entry in report["signals"]:
         low, high = entry["interval"] or (None, None)
-        found = [entry["error_recall"].get(kind) for kind in kinds]
         table.add_row(
             entry["signal"],
             _number(entry["macro_f1"]),
-            f"{_number(low)}-{_number(high)}",
+            f"{_number(low)} to {_number(high)}",
             str(entry["n_steps"]),
             str(entry["skipped"]),
-            *(_number(share, 2) for share in found),
         )
+    return table
+
+
+def _recall_table(report: dict[str, Any]) -> Table:
+    """Share of the wrong steps of each kind that each signal labels wrong."""
+    kinds = sorted({kind for entry in report["signals"] for kind in entry["error_recall"]})
+    table = Table(title="share of the wrong steps found, by kind of error")
+    table.add_column("signal", no_wrap=True)
+    for kind in kinds:
+        table.add_column(kind, justify="right", no_wrap=True)
+    for entry in report["signals"]:
+        table.add_row(entry["signal"], *(_number(entry["error_recall"].get(kind), 2) for kind in kinds))
     return table
 
 
