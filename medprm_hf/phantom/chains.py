@@ -1,12 +1,13 @@
 """Solutions to learn from: true ones, and ones with the systematic errors of a model that reasons badly.
 
-A habit is an error that fires with its probability wherever its trigger holds: it depends on the scene, so a
-policy that learns it is wrong again and again on the same questions, and a majority vote cannot repair it.
-Slips are errors that strike anywhere. Later steps follow an error, and a few solutions recover at the rule.
-Habits of perception are rarer than habits of reasoning, as in language models that look at medical images.
+A habit is an error that fires with its probability wherever its trigger holds: it depends on the scene, so
+a policy that learns it is wrong again and again on the same questions, and a majority vote cannot repair
+it. Slips are errors that strike anywhere. Later steps follow an error, and a few solutions recover at the
+rule. Habits of perception are rarer than habits of reasoning, as in language models that look at medical
+images.
 
-    true     Nodules: one.  Largest: left lower.  Type: solid.  Size: 6-8 mm.  Single solid 6-8 mm: CT at 6-12 months.
-    habits   Nodules: two.  Largest: left lower.  Type: solid.  Size: 6-8 mm.  Several solid 6-8 mm: CT at 3-6 months.
+    true     Nodules: one.  …  Type: solid.  Size: 6-8 mm.  Single solid 6-8 mm: CT at 6-12 months.
+    habits   Nodules: two.  …  Type: solid.  Size: 6-8 mm.  Several solid 6-8 mm: CT at 3-6 months.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from medprm_hf.phantom.world import (
     SIDES,
     SIZE_CLASSES,
     SOON,
-    WORKUP,
     ZONES,
     Scene,
     guideline,
@@ -79,7 +79,7 @@ HABITS: tuple[Habit, ...] = (
     Habit(
         "right upper called middle",
         "location",
-        0.55,
+        0.5,
         lambda scene: (scene.largest.side, scene.largest.zone) == ("right", "upper"),
         lambda claims: replace(claims, zone="middle"),
     ),
@@ -99,17 +99,17 @@ HABITS: tuple[Habit, ...] = (
     ),
 )
 RULE_HABITS: tuple[RuleHabit, ...] = (
-    RuleHabit(False, "solid", "6-8 mm", SOON, 0.6),
-    RuleHabit(False, "solid", ">8 mm", SOON, 0.55),
-    RuleHabit(True, "solid", "6-8 mm", LATER, 0.6),
-    RuleHabit(True, "ground-glass", "<6 mm", NONE, 0.6),
-    RuleHabit(False, "ground-glass", "<6 mm", LATER, 0.5),
-    RuleHabit(True, "solid", "<6 mm", LATER, 0.3),
+    RuleHabit(False, "solid", "6-8 mm", SOON, 0.68),
+    RuleHabit(False, "solid", ">8 mm", SOON, 0.68),
+    RuleHabit(True, "solid", "6-8 mm", LATER, 0.68),
+    RuleHabit(True, "ground-glass", "<6 mm", NONE, 0.68),
+    RuleHabit(False, "ground-glass", "<6 mm", LATER, 0.68),
+    RuleHabit(True, "solid", "<6 mm", SOON, 0.68),
 )
 SLIP = 0.012
 """Probability of a random error at each step."""
-ANSWER_SLIP = 0.3
-"""Probability of the letter B after the advice of C in an axial slice, a habit of the last step."""
+ANSWER_SLIP = 0.45
+"""Probability of the letter B after the advice of C in an axial slice: a habit of the last step."""
 RECOVERY = 0.08
 """Probability that the rule step goes back to the true claims after an error."""
 
@@ -175,6 +175,3 @@ def _lettered(scene: Scene, advice: str, rng: np.random.Generator) -> str:
     if rng.random() < SLIP:
         return OPTIONS[rng.integers(len(OPTIONS))]
     return advice
-
-
-__all__ = ["HABITS", "RULE_HABITS", "Habit", "RuleHabit", "WORKUP", "sampled_solution", "true_solution"]

@@ -1,17 +1,18 @@
 """The tiny Qwen2.5-VL of the phantom world: its architecture, its processor, and where its checkpoints lie.
 
-Text width 160, 4 layers, 5 heads on one key-value head; vision width 128, 2 layers, 8x8 patches merged two by two:
-16 image tokens for a 64x64 image. About 2 million parameters. It is a standard `Qwen2_5_VLForConditionalGeneration`
-with a byte-level BPE tokenizer trained on the world's own texts, so transformers, vLLM and TRL load it as they load
-the large ones. "\\n\\n" is a token of its own: the tokens of a solution's first steps are the first tokens of the
-solution, wherever it is cut (continuing from a prefix samples exactly what the whole solution was sampled from).
+Text width 160, 4 layers, 5 heads on one key-value head; vision width 128, 2 layers, 8x8 patches merged two
+by two: 16 image tokens for a 64x64 image. About 2 million parameters. It is a standard
+`Qwen2_5_VLForConditionalGeneration` with a byte-level BPE tokenizer trained on the world's own texts, so
+transformers, vLLM and TRL load it as they load the large ones. "\\n\\n" is a token of its own: the tokens
+of a solution's first steps are the first tokens of the solution, wherever it is cut (continuing from a
+prefix samples exactly what the whole solution was sampled from).
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from medprm_hf.errors import ConfigError
 from medprm_hf.phantom import steps as text
@@ -19,9 +20,15 @@ from medprm_hf.phantom.world import KINDS, OPTIONS, SIDES, SIZE_CLASSES, ZONES
 from medprm_hf.text.prompts import question_text
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast, Qwen2_5_VLConfig
-    from transformers import Qwen2_5_VLForConditionalGeneration as Model
-    from transformers import Qwen2_5_VLProcessor as Processor
+    from transformers import (
+        PreTrainedTokenizerFast,
+        Qwen2_5_VLConfig,
+        Qwen2_5_VLForConditionalGeneration,
+        Qwen2_5_VLProcessor,
+    )
+
+    Model: TypeAlias = Qwen2_5_VLForConditionalGeneration
+    Processor: TypeAlias = Qwen2_5_VLProcessor
 
 Name = Literal["base", "policy"]
 
@@ -93,7 +100,7 @@ def load(path: Path | str) -> tuple[Model, Processor]:
 
 
 def save(model: Model, processor: Processor, path: Path) -> Path:
-    """Write a checkpoint with bf16 weights, as transformers, vLLM and TRL read it; the model stays as it is."""
+    """Write a checkpoint with bf16 weights, as transformers, vLLM and TRL read it."""
     import torch
 
     shadow = type(model)(model.config)

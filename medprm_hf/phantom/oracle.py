@@ -1,8 +1,8 @@
 """The oracle: whether each step of a solution is right, and if not, which kind of error it is.
 
-A step is right when its claim is true of the scene, its rule is the guideline's for this scene, or its answer is
-the right one. A step that is wrong only because it follows an earlier wrong step is `carried`; so the first
-error of a solution always has a kind of its own. What cannot be read is `format`.
+A step is right when its claim is true of the scene, its rule is the guideline's for this scene, or its
+answer is the right one. A step that is wrong only because it follows an earlier wrong step is `carried`;
+so the first error of a solution always has a kind of its own. What cannot be read is `format`.
 
     Nodules: two.                                   wrong, count     (the scene has one)
     Several solid 6-8 mm: CT at 3-6 months.         wrong, carried   (the rule is right for two)
@@ -109,7 +109,7 @@ def _verdict(kind: ErrorKind | None) -> StepTruth:
 
 
 def _rule_error(scene: Scene, rule: text.Rule, reading: _Reading) -> ErrorKind | None:
-    """Wrong advice for its own conditions is a rule error; a wrong condition is carried when claimed before."""
+    """Advice wrong for its own conditions is a rule error; a wrong condition claimed before is carried."""
     if rule.advice != guideline(2 if rule.several else 1, rule.kind, rule.size or ""):
         return ErrorKind.RULE
     conditions = (

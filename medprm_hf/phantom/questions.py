@@ -1,4 +1,4 @@
-"""The rows that the phantom world offers as a source: canonical question columns, no truth beyond the answer."""
+"""The rows that the phantom world offers as a source: question columns, no truth beyond the answer."""
 
 from __future__ import annotations
 

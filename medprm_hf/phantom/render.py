@@ -1,7 +1,9 @@
 """A scene as a 64x64 grey image: an axial slice or a projection, with its nodules and its noise.
 
-Brightness runs from 0 to 1. The anatomy is the same in every image up to small shifts; nodules add brightness
-through a soft disc, most of it in calcified ones, least (and with a softer rim) in ground-glass ones.
+Brightness runs from 0 to 1. The anatomy is the same in every image up to small shifts; nodules add
+brightness through a soft disc, most of it in calcified ones, least (and with a softer rim) in ground-glass
+ones. Soft edges are fractions of polynomials, not exp or tanh: those differ in the last bit from processor
+to processor, and so would the pixels.
 """
 
 from __future__ import annotations
@@ -49,8 +51,20 @@ def png_bytes(scene: Scene) -> bytes:
 
 
 def _disc(nodule: Nodule, rim: float) -> Plane:
-    distance = np.hypot(_X - nodule.x, _Y - nodule.y)
-    return 0.5 + 0.5 * np.tanh((nodule.diameter / 2 - distance) / rim)
+    """1 inside, 0 outside, 0.5 on the edge."""
+    across, down = _X - np.float32(nodule.x), _Y - np.float32(nodule.y)
+    distance = np.sqrt(across * across + down * down)
+    inside = np.clip((np.float32(nodule.diameter / 2) - distance) / np.float32(rim), -3, 3)
+    square = inside * inside
+    disc: Plane = np.float32(0.5) + np.float32(0.5) * inside * (27 + square) / (27 + 9 * square)
+    return disc
+
+
+def _bump(distance: Plane) -> Plane:
+    """1 at distance 0, falling to 0 much as exp(-distance^2) does."""
+    square = distance * distance
+    bump: Plane = 1 / (1 + square + square * square / 2)
+    return bump
 
 
 @lru_cache(maxsize=2)
@@ -71,18 +85,20 @@ def _projection() -> Plane:
     plane = np.where(_lungs("projection"), np.float32(0.16), np.float32(0.5))
     for rib in range(7):  # ribs are faint arcs that fall away to the sides
         arc = 8 + 8 * rib + ((_X - 32) / 12) ** 2
-        plane += 0.05 * np.exp(-(((_Y - arc) / 1.1) ** 2))
+        plane += 0.05 * _bump((_Y - arc) / np.float32(1.1))
     plane += 0.10 * _ellipse(36, 42, 8, 10)
-    plane += 0.15 * np.exp(-(((_X - 32) / 3) ** 2))
+    plane += 0.15 * _bump((_X - 32) / 3)
     return plane.astype(np.float32)
 
 
 def _ellipse(x: float, y: float, half_x: float, half_y: float) -> Plane:
-    inside = ((_X - x) / half_x) ** 2 + ((_Y - y) / half_y) ** 2 <= 1
-    return inside.astype(np.float32)
+    inside: NDArray[np.bool_] = ((_X - x) / half_x) ** 2 + ((_Y - y) / half_y) ** 2 <= 1
+    disc: Plane = inside.astype(np.float32)
+    return disc
 
 
 def _lungs(look: Look) -> NDArray[np.bool_]:
     half_x, half_y = LUNG_AXES[look]
     right, left = (_ellipse(x, LUNG_Y[look], half_x, half_y) for x in LUNG_CENTRES.values())
-    return (right + left) > 0
+    either: NDArray[np.bool_] = (right + left) > 0
+    return either

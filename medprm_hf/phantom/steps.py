@@ -3,8 +3,9 @@
     Nodules: one.  ·  Largest: right middle.  ·  Type: solid.  ·  Size: 6-8 mm.
     Single solid 6-8 mm: CT at 6-12 months.  ·  Answer: B.
 
-The fifth step states the conditions it draws on, so a rule that is remembered wrongly can be told from a right
-rule applied to a wrong reading. A calcified nodule needs no other condition: "Calcified: no follow-up."
+The fifth step states the conditions it draws on, so a rule that is remembered wrongly can be told from a
+right rule applied to a wrong reading. A calcified nodule needs no other condition: "Calcified: no follow-
+up."
 """
 
 from __future__ import annotations
@@ -106,9 +107,7 @@ KIND = re.compile(rf"Type: ({_either(KINDS)})\.")
 SIZE = re.compile(rf"Size: ({_either(SIZE_CLASSES)})\.")
 ANSWER = re.compile(r"Answer: ([A-D])\.")
 _CALCIFIED = re.compile(rf"Calcified: ({_either(OPTIONS)})\.")
-_RULE = re.compile(
-    rf"(Single|Several) (solid|ground-glass) ({_either(SIZE_CLASSES)}): ({_either(OPTIONS)})\."
-)
+_RULE = re.compile(rf"(Single|Several) (solid|ground-glass) ({_either(SIZE_CLASSES)}): ({_either(OPTIONS)})\.")
 
 
 def read_rule(step: str) -> Rule | None:

@@ -1,10 +1,11 @@
 """Scenes: what one phantom image shows, and the guideline that answers its question.
 
-A scene is 64x64 mm (1 pixel = 1 mm): a body with two lungs and one to three round nodules of one kind. It has
-two looks, an axial slice and a projection, and three difficulties, by contrast and by how close the diameter of
-the largest nodule comes to a class border. The guideline follows the Fleischner Society's recommendations of
-2017 (MacMahon et al., Radiology 284:228-243), shortened to four choices. Where the largest nodule lies never
-changes the answer: an error about the place is invisible to rollouts, and only a judge can see it.
+A scene is 64x64 mm (1 pixel = 1 mm): a body with two lungs and one to three round nodules of one kind. It
+has two looks, an axial slice and a projection, and three difficulties, by contrast and by how close the
+diameter of the largest nodule comes to a class border. The guideline follows the Fleischner Society's
+recommendations of 2017 (MacMahon et al., Radiology 284:228-243), shortened to four choices. Where the
+largest nodule lies never changes the answer: an error about the place is invisible to rollouts, and only a
+judge can see it.
 
 A scene is a function of its question id, so its truth never has to travel in a dataset:
 
@@ -51,7 +52,7 @@ LUNG_CENTRES = {"right": 19.0, "left": 45.0}  # x in px; as in radiology, the pa
 LUNG_AXES = {"axial": (11.5, 19.0), "projection": (11.5, 25.0)}  # half axes (x, y) in px
 LUNG_Y = {"axial": 32.0, "projection": 31.0}
 
-# Diameters of the largest nodule in mm, [low, high] by difficulty: hard ones lie near a border of their class.
+# Diameters of the largest nodule in mm, [low, high]: hard ones lie near a border of their class.
 _DIAMETERS: dict[Difficulty, dict[SizeClass, tuple[tuple[float, float], ...]]] = {
     "easy": {"<6 mm": ((4.0, 4.6),), "6-8 mm": ((6.9, 7.1),), ">8 mm": ((10.2, 12.0),)},
     "medium": {"<6 mm": ((4.2, 5.0),), "6-8 mm": ((6.7, 7.3),), ">8 mm": ((9.5, 11.0),)},
@@ -163,9 +164,7 @@ def scene_of(question_id: str) -> Scene:
     return Scene(question_id, look, difficulty, kind, size, contrast, nodules)
 
 
-def _place(
-    rng: np.random.Generator, look: Look, count: int, diameter: float
-) -> tuple[Nodule, ...]:
+def _place(rng: np.random.Generator, look: Look, count: int, diameter: float) -> tuple[Nodule, ...]:
     """The largest nodule and its smaller companions, well apart; starts again when it gets stuck."""
     while True:
         placed: list[Nodule] = []
@@ -197,5 +196,5 @@ def _candidate(rng: np.random.Generator, look: Look, diameter: float) -> Nodule:
 
 
 def _apart(one: Nodule, other: Nodule) -> bool:
-    distance = ((one.x - other.x) ** 2 + (one.y - other.y) ** 2) ** 0.5
+    distance: float = ((one.x - other.x) ** 2 + (one.y - other.y) ** 2) ** 0.5
     return distance > (one.diameter + other.diameter) / 2 + 3
