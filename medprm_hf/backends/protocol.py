@@ -117,6 +117,9 @@ class Usage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     failures: Counter[str] = field(default_factory=Counter)
+    """How many places failed, by kind."""
+    images: Counter[str] = field(default_factory=Counter)
+    """How many requests carried each image, by its SHA-256."""
 
     def add(self, reply: Reply) -> None:
         """Books one reply."""
@@ -131,7 +134,8 @@ class Usage:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a marker or a report."""
-        return {**vars(self), "failures": dict(sorted(self.failures.items()))}
+        counters = {name: dict(sorted(getattr(self, name).items())) for name in ("failures", "images")}
+        return {**vars(self), **counters}
 
 
 class Backend(Protocol):

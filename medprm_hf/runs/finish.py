@@ -145,15 +145,18 @@ def _stage_totals(run: Run, stage: str) -> dict[str, Any]:
     markers = [run.shards.marker(stage, number) or {} for number in range(run.shard_count())]
     usage: Counter[str] = Counter()
     failures: Counter[str] = Counter()
+    images: set[str] = set()
     for marker in markers:
         spent = dict(marker.get("usage", {}))
         failures.update(spent.pop("failures", {}))
+        images.update(spent.pop("images", {}))
         usage.update(spent)
     return {
         "rows": sum(marker.get("rows", 0) for marker in markers),
         "errors": sum(marker.get("errors", 0) for marker in markers),
         "seconds": round(sum(marker.get("seconds", 0.0) for marker in markers), 2),
         **usage,
+        "images": len(images),
         "failures": dict(sorted(failures.items())),
     }
 

@@ -214,17 +214,19 @@ def _pieces(rows: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[str
 
 
 def _usage(stage: Stage) -> dict[str, Any]:
+    """What the stage's backend has been asked so far in this process."""
     spec = getattr(stage, "backend", None)
     return open_backend(spec).usage.as_dict() if spec else {}
 
 
 def _spent(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    spent = {name: after[name] - before.get(name, 0) for name in after if name != "failures"}
-    if after:
-        old = before.get("failures", {})
-        failures = {kind: count - old.get(kind, 0) for kind, count in after["failures"].items()}
-        spent["failures"] = {kind: count for kind, count in failures.items() if count}
-    return spent
+    """The difference: numbers, and counters (failures by kind, images by hash) without their zeros."""
+    return {
+        name: {key: n - before[name].get(key, 0) for key, n in value.items() if n > before[name].get(key, 0)}
+        if isinstance(value, dict)
+        else value - before[name]
+        for name, value in after.items()
+    }
 
 
 def dump_recipe(recipe: Recipe) -> str:

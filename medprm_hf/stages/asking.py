@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from medprm_hf.backends.protocol import Completion, Failure, Message, Reply, Sampling
+from collections.abc import Sequence
+
+from medprm_hf.backends.protocol import Backend, Completion, Failure, Message, Reply, Request, Sampling
 from medprm_hf.imaging.load import load_image
 from medprm_hf.recipe import GenerateSpec, RolloutSpec
 from medprm_hf.stages.base import Row, RowErrors
@@ -27,6 +29,13 @@ def solve_messages(row: Row, style: str) -> tuple[Message, ...]:
 def sampling_of(spec: GenerateSpec | RolloutSpec) -> Sampling:
     """The sampling that a generate or rollout section asks for."""
     return Sampling(spec.temperature, spec.top_p, spec.max_tokens, seed=spec.seed)
+
+
+def ask(backend: Backend, requests: Sequence[Request]) -> list[Reply]:
+    """One reply a request; the hash of every image that is sent is booked, so that a run can be checked."""
+    for request in requests:
+        backend.usage.images.update(request.image_hashes())
+    return backend.complete(requests)
 
 
 def answers_in(reply: Reply, errors: RowErrors) -> list[Completion]:

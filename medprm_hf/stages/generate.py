@@ -18,7 +18,7 @@ from medprm_hf.backends import open_backend
 from medprm_hf.backends.protocol import Backend, Completion, Reply, Request
 from medprm_hf.recipe import GenerateSpec
 from medprm_hf.schema import written_by
-from medprm_hf.stages.asking import answers_in, sampling_of, solve_messages
+from medprm_hf.stages.asking import answers_in, ask, sampling_of, solve_messages
 from medprm_hf.stages.base import Batch, Row, RowErrors, rows_of
 from medprm_hf.text.answers import matches, read_answer
 from medprm_hf.text.prompts import check_style
@@ -76,7 +76,7 @@ class Generate(GenerateSpec):
 
     def _round(self, asked: list[_Open], backend: Backend, tag: str, count: Any) -> None:
         requests = [self._request(question.row, tag, count(question)) for question in asked]
-        for question, reply in zip(asked, backend.complete(requests), strict=True):
+        for question, reply in zip(asked, ask(backend, requests), strict=True):
             self._take(question, reply)
 
     def _request(self, row: Row, tag: str, n: int) -> Request:

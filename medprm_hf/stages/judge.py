@@ -15,7 +15,7 @@ from medprm_hf.backends import open_backend
 from medprm_hf.backends.protocol import Message, Reply, Request, Sampling
 from medprm_hf.recipe import JudgeSpec
 from medprm_hf.schema import Label, written_by
-from medprm_hf.stages.asking import answers_in, image_of
+from medprm_hf.stages.asking import answers_in, ask, image_of
 from medprm_hf.stages.base import Batch, Row, RowErrors, columns_of, rows_of
 from medprm_hf.text.judging import judge_prompt
 from medprm_hf.text.verdicts import Verdict, parse_verdicts
@@ -40,7 +40,7 @@ class Judge(JudgeSpec):
         rows = rows_of(self, batch)
         backend = open_backend(self.backend)
         able = [i for i, row in enumerate(rows) if row["steps"]]
-        replies = backend.complete([self._request(rows[i]) for i in able])
+        replies = ask(backend, [self._request(rows[i]) for i in able])
         results = [self._result([], RowErrors(self.name), backend.model) for _ in rows]
         for i, reply in zip(able, replies, strict=True):
             errors = RowErrors(self.name)

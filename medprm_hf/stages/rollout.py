@@ -34,7 +34,7 @@ from medprm_hf.labels.accuracy import interval as accuracy_interval
 from medprm_hf.labels.monte_carlo import Decision, Problem, State, make_estimator, open_pairs
 from medprm_hf.recipe import RolloutSpec
 from medprm_hf.schema import written_by
-from medprm_hf.stages.asking import sampling_of, solve_messages
+from medprm_hf.stages.asking import ask, sampling_of, solve_messages
 from medprm_hf.stages.base import Batch, Row, RowErrors, columns_of, rows_of
 from medprm_hf.text.answers import matches, read_answer
 from medprm_hf.text.prompts import check_style
@@ -137,7 +137,7 @@ class Rollout(RolloutSpec):
         self._ask(work, list(lacking.values()), backend)
 
     def _ask(self, work: _Work, lacking: Sequence[_Prefix], backend: Backend) -> None:
-        replies = backend.complete([self._request(prefix) for prefix in lacking])
+        replies = ask(backend, [self._request(prefix) for prefix in lacking])
         for prefix, reply in zip(lacking, replies, strict=True):
             for place in reply.places:
                 prefix.outcomes.append(_outcome(prefix.row, place))
