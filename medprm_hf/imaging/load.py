@@ -24,7 +24,7 @@ from medprm_hf.ids import bytes_hash
 
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 50_000_000
-FORMATS = ("PNG", "JPEG", "MPO", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000")
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000")
 """What is opened. Formats that run other programs (EPS) or hold no raster stay out."""
 
 _KEPT = {"PNG": "image/png", "JPEG": "image/jpeg"}
