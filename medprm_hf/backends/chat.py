@@ -41,6 +41,8 @@ class Chat:
 
     def decode(self, ids: Sequence[int], before: Sequence[int] = ()) -> str:
         """Text of `ids`; some tokenizers need the tokens `before` them to place blanks."""
+        if not before:
+            return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
         context = list(before)[-4:]
         head: str = self.tokenizer.decode(context, skip_special_tokens=True)
         whole: str = self.tokenizer.decode([*context, *ids], skip_special_tokens=True)
@@ -50,9 +52,7 @@ class Chat:
 
     def _render(self, messages: Sequence[Message]) -> str:
         if not getattr(self.processor, "chat_template", None):
-            raise ConfigError(
-                "the checkpoint has no chat template: take an instruction-tuned one, or add the template"
-            )
+            raise ConfigError("the checkpoint has no chat template: take an instruction-tuned one, or add the template")
         turns = [{"role": message.role, "content": self._content(message)} for message in messages]
         shown: str = self.processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False)
         return shown

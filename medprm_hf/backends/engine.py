@@ -7,7 +7,8 @@ however many samples say it.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,7 @@ import torch
 
 from medprm_hf.backends.chat import Chat, open_image
 from medprm_hf.backends.forest import Ints
-from medprm_hf.backends.orders import Drawn, Order, Outcome, Prompt, Refused, cut, over_context
-from medprm_hf.backends.protocol import Message
+from medprm_hf.backends.orders import Conversation, Drawn, Order, Outcome, Prompt, Refused, cut, over_context
 from medprm_hf.backends.qwen_fast import FastQwen
 from medprm_hf.backends.walks import Sampler, Spread, Walk
 from medprm_hf.backends.wave import Picture, Tree, Wave
@@ -29,9 +29,7 @@ _KEPT_FEATURES = 1 << 24
 class FastEngine:
     """Waves of conversations through one forest."""
 
-    def __init__(
-        self, model: Any, chat: Chat, dtype: torch.dtype, context: int, ends: frozenset[int], wave: int
-    ):
+    def __init__(self, model: Any, chat: Chat, dtype: torch.dtype, context: int, ends: frozenset[int], wave: int):
         self._model, self._chat, self._dtype = model, chat, dtype
         self._forward = FastQwen(model, dtype)
         self._context, self._ends, self._wave = context, ends, wave
@@ -46,75 +44,71 @@ class FastEngine:
 
     def run(self, orders: Sequence[Order]) -> dict[Order, Outcome]:
         """Every order's outcome; conversations in order of appearance, `wave` of them at a time."""
-        by_conversation: dict[tuple[Message, ...], list[Order]] = {}
+        groups: dict[Conversation, list[Order]] = {}
         for order in orders:
-            by_conversation.setdefault(order.prompt.messages, []).append(order)
+            groups.setdefault(order.prompt.conversation, []).append(order)
         self._lengths = {}
-        groups = list(by_conversation.values())
+        listed = list(groups.items())
         outcomes: dict[Order, Outcome] = {}
-        for start in range(0, len(groups), self._wave):
-            outcomes |= self._run_wave(groups[start : start + self._wave])
+        for start in range(0, len(listed), self._wave):
+            outcomes |= self._run_wave(dict(listed[start : start + self._wave]))
         return outcomes
 
-    def _run_wave(self, groups: Sequence[list[Order]]) -> dict[Order, Outcome]:
+    def _run_wave(self, groups: dict[Conversation, list[Order]]) -> dict[Order, Outcome]:
         outcomes: dict[Order, Outcome] = {}
-        refused = self._load_pictures([group[0].prompt.messages for group in groups])
-        trees: list[Tree] = []
-        for group in groups:
-            fault = refused.get(group[0].prompt.messages)
-            if fault is not None:
-                outcomes |= dict.fromkeys(group, fault)
-            else:
-                trees.append(self._tree(group, outcomes))
+        broken = self._load_pictures(list(groups))
+        for conversation, refusal in broken.items():
+            outcomes |= dict.fromkeys(groups[conversation], refusal)
+        trees = [self._tree(group, outcomes) for conversation, group in groups.items() if conversation not in broken]
         trees = [tree for tree in trees if tree.orders]
         if trees:
             outcomes |= self._sample(trees)
         return outcomes
 
-    def _sample(self, trees: Sequence[Tree]) -> dict[Order, Outcome]:
-        wave = Wave(self._forward, trees, self._image_token)
-        some = trees[0].orders[0][0]
-        walks: dict[Order, Walk] = {}
-        for index, tree in enumerate(trees):
-            for order, ids in tree.orders:
-                node = wave.forest.insert(index, ids)
-                limit = min(order.limit, self._context - len(ids))
-                walks[order] = Walk(index, node, order.seed, limit, order.stop)
-        wave.compute_prompts()
-
-        def compute(nodes: list[int]) -> list[Spread]:
-            return wave.spreads(nodes, some.temperature, some.top_p)
-
-        Sampler(wave.forest, compute, self._ends, self._chat.decode).run(list(walks.values()))
-        return {order: self._drawn(walk) for order, walk in walks.items()}
-
-    def _drawn(self, walk: Walk) -> Drawn:
-        text = cut(self._chat.decode(walk.tokens), walk.stop)
-        return Drawn(text, walk.finish, len(walk.tokens), tuple(walk.logprobs))
-
     def _tree(self, group: Sequence[Order], outcomes: dict[Order, Outcome]) -> Tree:
-        """Token ids of a conversation's orders; a prompt over the context is refused with both numbers."""
-        messages = group[0].prompt.messages
-        pictures = [self._pictures[image] for message in messages for image in message.images]
+        """Token ids of a conversation's prompts; those that cannot be computed are refused."""
+        conversation = group[0].prompt.conversation
+        pictures = [self._pictures[image] for image in conversation.images]
         counts = [int(np.prod(picture.grid)) // self._merge**2 for picture in pictures]
-        text = self._chat.text(messages)
+        text = self._chat.text(conversation.messages)
         tree = Tree(self._expand(self._chat.ids(text), counts), pictures)
-        known: dict[str, list[int]] = {}
-        for order in group:
-            prefix = order.prompt.prefix
-            if prefix not in known:
-                known[prefix] = self._expand(self._chat.ids(text + prefix), counts)
-            ids = known[prefix]
+        refused: dict[Prompt, Refused] = {}
+        for prompt in dict.fromkeys(order.prompt for order in group):
+            ids = self._expand(self._chat.ids(text + prompt.prefix), counts)
             if ids.count(self._image_token) != sum(counts):
-                outcomes[order] = Refused("special_token", "the text itself contains the model's image token")
+                refused[prompt] = Refused("special_token", "the text itself contains the model's image token")
             elif len(ids) >= self._context:
-                outcomes[order] = over_context(len(ids), self._context)
+                refused[prompt] = over_context(len(ids), self._context)
             else:
-                self._lengths[order.prompt] = len(ids)
-                tree.orders.append((order, ids))
+                tree.prompts[prompt] = ids
+        self._lengths |= {prompt: len(ids) for prompt, ids in tree.prompts.items()}
+        outcomes |= {order: refused[order.prompt] for order in group if order.prompt in refused}
+        tree.orders = [order for order in group if order.prompt in tree.prompts]
         if tree.orders:
             tree.positions = self._positions(tree)
         return tree
+
+    def _sample(self, trees: Sequence[Tree]) -> dict[Order, Outcome]:
+        wave = Wave(self._forward, trees, self._image_token)
+        temperature, top_p = trees[0].orders[0].temperature, trees[0].orders[0].top_p
+        walks = {
+            order: Walk(index, wave.ends[order.prompt], order.seed, self._limit(order, tree), order.stop)
+            for index, tree in enumerate(trees)
+            for order in tree.orders
+        }
+
+        def compute(nodes: list[int]) -> list[Spread]:
+            return wave.spreads(nodes, temperature, top_p)
+
+        decode = cache(self._decode)
+        Sampler(wave.forest, compute, self._ends, decode).run(list(walks.values()))
+        return {order: _drawn(walk, decode) for order, walk in walks.items()}
+
+    def _limit(self, order: Order, tree: Tree) -> int:
+        return min(order.limit, self._context - len(tree.prompts[order.prompt]))
+
+    def _decode(self, tokens: tuple[int, ...]) -> str:
+        return self._chat.decode(tokens)
 
     def _expand(self, ids: Sequence[int], counts: Sequence[int]) -> list[int]:
         """Every image token as often as its image has features."""
@@ -133,25 +127,20 @@ class FastEngine:
         found, _ = self._model.model.get_rope_index(ids, mm_token_type_ids=kinds, image_grid_thw=grids)
         return np.asarray(found[:, 0].numpy(), dtype=np.int64)
 
-    def _load_pictures(
-        self, conversations: Sequence[tuple[Message, ...]]
-    ) -> dict[tuple[Message, ...], Refused]:
+    def _load_pictures(self, conversations: Sequence[Conversation]) -> dict[Conversation, Refused]:
         """Encode the images that are not known yet, each once; say which conversations have a broken one."""
-        refused: dict[tuple[Message, ...], Refused] = {}
+        refused: dict[Conversation, Refused] = {}
         opened: dict[bytes, Any] = {}
-        for messages in conversations:
-            for image in (image for message in messages for image in message.images):
-                try:
+        for conversation in conversations:
+            try:
+                for image in conversation.images:
                     if image in self._pictures:
                         self._pictures.move_to_end(image)
                     elif image not in opened:
                         opened[image] = open_image(image)
-                except ImageError as error:
-                    refused[messages] = Refused("image", str(error))
-        in_use = len(
-            {image for messages in conversations for message in messages for image in message.images}
-        )
-        self._encode(opened, in_use)
+            except ImageError as error:
+                refused[conversation] = Refused("image", str(error))
+        self._encode(opened, len({image for conversation in conversations for image in conversation.images}))
         return refused
 
     @torch.inference_mode()
@@ -167,3 +156,8 @@ class FastEngine:
         held = sum(picture.features.numel() for picture in self._pictures.values())
         while held > _KEPT_FEATURES and len(self._pictures) > in_use:
             held -= self._pictures.popitem(last=False)[1].features.numel()
+
+
+def _drawn(walk: Walk, decode: Callable[[tuple[int, ...]], str]) -> Drawn:
+    text = cut(decode(tuple(walk.tokens)), walk.stop)
+    return Drawn(text, walk.finish, len(walk.tokens), tuple(walk.logprobs))

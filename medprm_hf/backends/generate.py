@@ -88,8 +88,8 @@ class GenerateEngine:
         return outcomes
 
     def _inputs(self, prompt: Prompt) -> Any:
-        text = self._chat.text(prompt.messages) + prompt.prefix
-        images = [open_image(image) for message in prompt.messages for image in message.images]
+        text = self._chat.text(prompt.conversation.messages) + prompt.prefix
+        images = [open_image(image) for image in prompt.conversation.images]
         if images and not self._chat.sees:
             raise ImageError(f"{len(images)} images were sent to a model that only reads text")
         if not self._chat.sees:
@@ -137,9 +137,7 @@ class GenerateEngine:
         if rows == 1 or ids.shape[1] < 2:
             return dict(inputs)
         cache = self._model(**inputs, use_cache=True, logits_to_keep=1).past_key_values
-        if not isinstance(cache, DynamicCache) or any(
-            type(layer) is not DynamicLayer for layer in cache.layers
-        ):
+        if not isinstance(cache, DynamicCache) or any(type(layer) is not DynamicLayer for layer in cache.layers):
             return {**inputs, "num_return_sequences": rows}
         cache.crop(-1)
         cache.batch_repeat_interleave(rows)

@@ -14,11 +14,23 @@ from typing import Protocol
 from medprm_hf.backends.protocol import Message
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Conversation:
+    """One distinct conversation of a call; equal only to itself, so comparing costs nothing."""
+
+    messages: tuple[Message, ...]
+
+    @property
+    def images(self) -> tuple[bytes, ...]:
+        """Its images in order of the turns."""
+        return tuple(image for message in self.messages for image in message.images)
+
+
+@dataclass(frozen=True, eq=False)
 class Prompt:
     """One distinct beginning: a conversation and the prefix its answer starts with."""
 
-    messages: tuple[Message, ...]
+    conversation: Conversation
     prefix: str
 
 

@@ -22,12 +22,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medprm_hf.backends.open import read_settings, split_target
-from medprm_hf.backends.protocol import Completion, Failure, Reply, Request, Usage
+from medprm_hf.backends.orders import Conversation, Drawn, Order, Outcome, Prompt, Refused
+from medprm_hf.backends.protocol import Completion, Failure, Message, Reply, Request, Usage
 from medprm_hf.errors import BackendError, ConfigError
 from medprm_hf.registry import resolve
 
 if TYPE_CHECKING:
-    from medprm_hf.backends.orders import Engine, Order, Outcome, Prompt
+    from medprm_hf.backends.orders import Engine
 
 _CHECKPOINTS = {"phantom": "medprm_hf.phantom.model:checkpoint"}
 
@@ -49,9 +50,7 @@ class TransformersSettings:
 class TransformersBackend:
     """A checkpoint loaded into this process; it is read when first asked."""
 
-    def __init__(
-        self, checkpoint: str, settings: TransformersSettings | None = None, model: str = ""
-    ) -> None:
+    def __init__(self, checkpoint: str, settings: TransformersSettings | None = None, model: str = "") -> None:
         self.model = model or (Path(checkpoint).name if Path(checkpoint).exists() else checkpoint)
         self.usage = Usage()
         self.computed = 0
@@ -69,7 +68,8 @@ class TransformersBackend:
     def complete(self, requests: Sequence[Request]) -> list[Reply]:
         """One reply a request, in order."""
         engine = self._engine = self._engine or load_engine(self.checkpoint, self._settings)
-        orders = [[_order(request, place) for place in range(request.n)] for request in requests]
+        distinct = _Orders()
+        orders = [distinct.of(request) for request in requests]
         outcomes = self._run(engine, [order for own in orders for order in own])
         replies = [self._reply(request, own, outcomes) for request, own in zip(requests, orders, strict=True)]
         for reply in replies:
@@ -88,15 +88,11 @@ class TransformersBackend:
         found: dict[Order, tuple[Outcome, int]] = {}
         for distinct in by_sampling.values():
             outcomes = engine.run(list(distinct))
-            found |= {
-                order: (outcome, engine.prompt_tokens(order.prompt)) for order, outcome in outcomes.items()
-            }
+            found |= {order: (outcome, engine.prompt_tokens(order.prompt)) for order, outcome in outcomes.items()}
         self.computed += len(found)
         return found
 
-    def _reply(
-        self, request: Request, orders: Sequence[Order], found: dict[Order, tuple[Outcome, int]]
-    ) -> Reply:
+    def _reply(self, request: Request, orders: Sequence[Order], found: dict[Order, tuple[Outcome, int]]) -> Reply:
         places = tuple(_place(found[order][0]) for order in orders)
         tokens = found[orders[0]][1] if orders else 0
         return Reply(places, tokens, "native" if request.prefix else "none")
@@ -184,30 +180,29 @@ def _ends(model: Any, chat: Any) -> frozenset[int]:
     return frozenset(token for token in (*listed, chat.tokenizer.eos_token_id) if token is not None)
 
 
-def _order(request: Request, place: int) -> Order:
-    from medprm_hf.backends.orders import Order, Prompt
+class _Orders:
+    """The distinct orders of one call: equal conversations, prompts and samples become one object each."""
 
-    prompt: Prompt = Prompt(request.messages, request.prefix)
-    sampling = request.sampling
-    if sampling.max_tokens < 1:
-        raise ConfigError(
-            f"max_tokens={sampling.max_tokens} leaves no room for an answer: ask for at least 1"
-        )
-    greedy = sampling.temperature <= 0
-    seed = 0 if greedy else request.seed(place)
-    return Order(
-        prompt,
-        seed,
-        0.0 if greedy else sampling.temperature,
-        1.0 if greedy else sampling.top_p,
-        sampling.max_tokens,
-        sampling.stop,
-    )
+    def __init__(self) -> None:
+        self._conversations: dict[tuple[Message, ...], Conversation] = {}
+        self._prompts: dict[tuple[Conversation, str], Prompt] = {}
+
+    def of(self, request: Request) -> list[Order]:
+        """One order a place; at temperature 0 all places share one."""
+        sampling, prompt = request.sampling, self._prompt(request)
+        if sampling.max_tokens < 1:
+            raise ConfigError(f"max_tokens={sampling.max_tokens} leaves no room for an answer: ask for 1 or more")
+        if sampling.temperature <= 0:
+            return [Order(prompt, 0, 0.0, 1.0, sampling.max_tokens, sampling.stop)] * request.n
+        rest = (sampling.temperature, sampling.top_p, sampling.max_tokens, sampling.stop)
+        return [Order(prompt, request.seed(place), *rest) for place in range(request.n)]
+
+    def _prompt(self, request: Request) -> Prompt:
+        conversation = self._conversations.setdefault(request.messages, Conversation(request.messages))
+        return self._prompts.setdefault((conversation, request.prefix), Prompt(conversation, request.prefix))
 
 
 def _place(outcome: Outcome) -> Completion | Failure:
-    from medprm_hf.backends.orders import Drawn, Refused
-
     if isinstance(outcome, Drawn):
         return Completion(outcome.text, outcome.finish, outcome.tokens, outcome.logprobs)
     if isinstance(outcome, Refused):

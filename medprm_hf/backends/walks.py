@@ -67,7 +67,7 @@ class Sampler:
     """Moves the walks of one wave to their ends."""
 
     def __init__(
-        self, forest: Forest, compute: Compute, ends: frozenset[int], decode: Callable[[Sequence[int]], str]
+        self, forest: Forest, compute: Compute, ends: frozenset[int], decode: Callable[[tuple[int, ...]], str]
     ) -> None:
         self._forest = forest
         self._compute = compute
@@ -114,6 +114,6 @@ class Sampler:
     def _finish(self, walk: Walk, token: int) -> str:
         if token in self._ends:
             return "stop"
-        if walk.stop and any(text in self._decode(walk.tokens) for text in walk.stop):
+        if walk.stop and any(text in self._decode(tuple(walk.tokens)) for text in walk.stop):
             return "stop"
         return "length" if len(walk.tokens) >= walk.limit else ""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from medprm_hf.backends.draws import cumulated
 from medprm_hf.backends.forest import Forest, Ints, batches
-from medprm_hf.backends.orders import Order
+from medprm_hf.backends.orders import Order, Prompt
 from medprm_hf.backends.qwen_fast import FastQwen
 from medprm_hf.backends.walks import Spread
 
@@ -34,9 +34,13 @@ class Tree:
 
     def __init__(self, ids: list[int], pictures: list[Picture]) -> None:
         self.ids = ids
+        """Tokens of the conversation up to where the answer begins; an image has one token a feature."""
         self.pictures = pictures
         self.positions: Ints = np.zeros((3, 0), dtype=np.int64)
-        self.orders: list[tuple[Order, list[int]]] = []
+        """(3, len(ids)): time, height and width."""
+        self.prompts: dict[Prompt, list[int]] = {}
+        """Tokens of each distinct prompt, the conversation's included."""
+        self.orders: list[Order] = []
 
 
 class Wave:
@@ -44,13 +48,20 @@ class Wave:
 
     def __init__(self, forward: FastQwen, trees: Sequence[Tree], image_token: int) -> None:
         self._forward, self._trees, self._image_token = forward, trees, image_token
-        longest = max(len(ids) for tree in trees for _, ids in tree.orders)
+        longest = max(len(ids) for tree in trees for ids in tree.prompts.values())
         self.forest = Forest(len(trees), forward.vocabulary, capacity=max(256, 2 * longest))
         forward.open_wave(len(trees), self.forest.capacity)
         self._computed: dict[int, Tensor] = {}
         """Last hidden state of prompt nodes that no walk has asked for yet."""
+        self.ends = {
+            prompt: self.forest.insert(index, ids)
+            for index, tree in enumerate(trees)
+            for prompt, ids in tree.prompts.items()
+        }
+        """The node that each prompt ends with."""
+        self._compute_prompts()
 
-    def compute_prompts(self) -> None:
+    def _compute_prompts(self) -> None:
         """Keys, values and hidden states of everything that has been inserted."""
         nodes = sorted(range(len(self.forest)), key=lambda node: (self.forest.tree[node], node))
         for batch in batches(self.forest, nodes, MOST_SCORES):
