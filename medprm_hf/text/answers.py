@@ -131,8 +131,8 @@ _HEADER = re.compile(
 )
 _LETTER_IS_RIGHT = re.compile(
     r"""(?:^|[.!?:;,]\s|\n|\b(?:option|choice|answer|so|thus,?|hence,?|therefore,?)\s)\s{0,4}[*_]{0,3}
-    (?P<letter>\(?[A-Z]{1,2}\)?)[*_]{0,3}\s
-    is\s(?:(?:the|therefore|clearly|thus)\s)?(?:most\s(?:likely|appropriate)|correct|right|best)\b""",
+    (?P<letter>\(?[A-Z]{1,2}\)?)[*_]{0,3}\s (?:\([^()\n]{1,80}\)\s)?
+    is\s(?:(?:the|therefore|clearly|thus)\s){0,2}(?:most\s(?:likely|appropriate)|correct|right|best|answer)\b""",
     re.VERBOSE | re.MULTILINE,
 )
 _NOT_FINAL = re.compile(r"(?:differential|initial|wrong|incorrect|another|every|each|no|not|to)[ ]$", re.IGNORECASE)

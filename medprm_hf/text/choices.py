@@ -46,7 +46,7 @@ _EDGES = " \t\r\n\"'“”‘’«»$#"
 
 def strip_markup(text: str) -> str:
     """A statement without emphasis, LaTeX wrappers, quotes at its edges, end-of-text tokens and step markers."""
-    text = _LATEX.sub(r"\1", _SPECIAL.sub("", text))
+    text = re.sub(r"\\([()\[\]])", r"\1", _LATEX.sub(r"\1", _SPECIAL.sub("", text)))
     text = re.sub(r"\s+", " ", _EMPHASIS.sub("", text)).strip(_EDGES)
     return text.removesuffix(" ки").removeprefix("- ").rstrip(_EDGES)
 
@@ -162,9 +162,11 @@ def _denied(tail: list[str], punctuated: bool) -> bool:
     return not punctuated and bool(_DENIALS.intersection(tail[:3]))
 
 
-_LETTER = re.compile(r"(?P<open>[(\[{]?)(?P<letter>[A-Za-z]{1,3})(?P<close>[)\]}]?)(?![\w'’])(?P<rest>.*)", re.DOTALL)
+_LETTER = re.compile(
+    r"(?P<open>[(\[{]?)\s?(?P<letter>[A-Za-z]{1,3})(?P<close>\s?[)\]}])?(?![\w'’])(?P<rest>.*)", re.DOTALL
+)
 _SEPARATOR = re.compile(r"\s*(?:[.:,;)]|[-–—](?=\s)|(?<=\s)[-–—])\s*")  # noqa: RUF001
-_CONNECTOR = re.compile(r"(?:\(?because|since|as|is|given|due|which|based)\b", re.IGNORECASE)
+_CONNECTOR = re.compile(r"(?:\(?because|since|as|is|given|due|which|based|explanation|reason)\b", re.IGNORECASE)
 _DENIED = re.compile(r"(?:is|was)\s(?:not|wrong|incorrect|unlikely|excluded)\b|(?:or not)\b", re.IGNORECASE)
 _OTHER_LETTER = re.compile(
     r"\s*(?:,?\s*\b(?:or|and)\b|[,/&+])\s*(?:option )?[(\[]?(?P<letter>[A-Z]{1,2})[)\]]?"
@@ -198,13 +200,12 @@ def _follows(after: str, keys: Sequence[str], index: int) -> bool:
 
 def _after_letter(after: str, keys: Sequence[str], index: int, rest: Rest) -> bool | None:
     """True: nothing against the letter. False: another option or a denial follows. None: not a lone answer."""
-    others = {m["letter"] for m in _BRACKETED.finditer(after[:200])}
-    conjoined = _OTHER_LETTER.match(after)
-    if conjoined:
-        others.add(conjoined["letter"])
+    separator, conjoined = _SEPARATOR.match(after), _OTHER_LETTER.match(after)
+    said = after[separator.end() :] if separator else after.strip()
+    others = {m["letter"] for m in _BRACKETED.finditer(re.split(r"(?<=[.!?])\s", said, maxsplit=1)[0])}
+    others |= {conjoined["letter"]} if conjoined else set()
     if any(_index(other) != index and _index(other) < len(keys) for other in others):
         return False
-    said = _SEPARATOR.sub("", after, count=1) if _SEPARATOR.match(after) else after.strip()
     if _DENIED.match(said):
         return False
     by_text = _by_text(said, keys, rest)
