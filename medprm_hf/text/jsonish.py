@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 _DECODER = json.JSONDecoder(strict=False)  # models write raw newlines inside strings
 _OPENINGS = re.compile(r"[{\[]")
-_TRIES = 12  # places at which a document may begin; bounds the work on hostile text
+_TRIES = 64  # places at which a document may begin; bounds the work on hostile text
 
 
 class Found(NamedTuple):

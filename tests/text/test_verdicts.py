@@ -27,6 +27,7 @@ TABLE: list[tuple[str, int, str]] = [
     (TWO, 2, "+-"),
     (f"Sure!\n```json\n{TWO}\n```\nHope this helps.", 2, "+-"),
     (TWO + " and then some { junk", 2, "+-"),
+    ("By [1], [2] and " + "[3] " * 20 + TWO, 2, "+-"),
     ('{"steps": [{"step": 1, "label": "+"}, {"step": 2, "la', 2, "+?"),
     (json.dumps([entry(1), entry(2, "0")]), 2, "+0"),
     (json.dumps({"verdicts": [entry(), entry(None, "-")]}), 2, "+-"),
