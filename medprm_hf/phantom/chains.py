@@ -27,6 +27,7 @@ from medprm_hf.phantom.world import (
     SIDES,
     SIZE_CLASSES,
     SOON,
+    WORKUP,
     ZONES,
     Scene,
     guideline,
@@ -70,11 +71,11 @@ class RuleHabit:
 
 HABITS: tuple[Habit, ...] = (
     Habit(
-        "overcount in the lower zone",
+        "one soft nodule in the lower zone counted as two",
         "count",
         0.6,
-        lambda scene: scene.largest.zone == "lower" and scene.look == "projection" and scene.count < 3,
-        lambda claims: replace(claims, count=claims.count + 1),
+        lambda scene: scene.largest.zone == "lower" and scene.count == 1 and scene.kind != "calcified",
+        lambda claims: replace(claims, count=2),
     ),
     Habit(
         "right upper called middle",
@@ -86,29 +87,36 @@ HABITS: tuple[Habit, ...] = (
     Habit(
         "axial ground-glass called solid",
         "type",
-        0.6,
+        0.55,
         lambda scene: scene.kind == "ground-glass" and scene.look == "axial",
         lambda claims: replace(claims, kind="solid"),
     ),
     Habit(
-        "size class up on the left",
+        "solid called calcified in the left lung of a projection",
+        "type",
+        0.55,
+        lambda scene: scene.kind == "solid" and scene.look == "projection" and scene.largest.side == "left",
+        lambda claims: replace(claims, kind="calcified"),
+    ),
+    Habit(
+        "size class down on the right",
         "size",
-        0.6,
-        lambda scene: scene.largest.side == "left" and scene.largest.zone != "lower" and scene.size == "6-8 mm",
-        lambda claims: replace(claims, size=">8 mm"),
+        0.55,
+        lambda scene: scene.largest.side == "right" and scene.size == "6-8 mm",
+        lambda claims: replace(claims, size="<6 mm"),
     ),
 )
 RULE_HABITS: tuple[RuleHabit, ...] = (
-    RuleHabit(False, "solid", "6-8 mm", SOON, 0.68),
-    RuleHabit(False, "solid", ">8 mm", SOON, 0.68),
-    RuleHabit(True, "solid", "6-8 mm", LATER, 0.68),
-    RuleHabit(True, "ground-glass", "<6 mm", NONE, 0.68),
-    RuleHabit(False, "ground-glass", "<6 mm", LATER, 0.68),
-    RuleHabit(True, "solid", "<6 mm", SOON, 0.68),
+    RuleHabit(False, "solid", "6-8 mm", SOON, 0.65),
+    RuleHabit(False, "solid", ">8 mm", SOON, 0.65),
+    RuleHabit(True, "solid", "6-8 mm", LATER, 0.65),
+    RuleHabit(True, "solid", ">8 mm", WORKUP, 0.5),
+    RuleHabit(True, "ground-glass", "<6 mm", NONE, 0.65),
+    RuleHabit(False, "ground-glass", "<6 mm", LATER, 0.6),
 )
 SLIP = 0.012
 """Probability of a random error at each step."""
-ANSWER_SLIP = 0.45
+ANSWER_SLIP = 0.6
 """Probability of the letter B after the advice of C in an axial slice: a habit of the last step."""
 RECOVERY = 0.08
 """Probability that the rule step goes back to the true claims after an error."""

@@ -63,7 +63,7 @@ def _disc(nodule: Nodule, rim: float) -> Plane:
 def _bump(distance: Plane) -> Plane:
     """1 at distance 0, falling to 0 much as exp(-distance^2) does."""
     square = distance * distance
-    bump: Plane = 1 / (1 + square + square * square / 2)
+    bump: Plane = (1 / (1 + square + square * square / 2)).astype(np.float32)
     return bump
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from medprm_hf.phantom.chains import HABITS, sampled_solution, true_solution
+from medprm_hf.phantom.chains import HABITS, RULE_HABITS, RuleHabit, sampled_solution, true_solution
 from medprm_hf.phantom.oracle import ROOT_KINDS, check_steps, first_error, true_steps
 from medprm_hf.phantom.steps import join, split
-from medprm_hf.phantom.world import Nodule, Scene, question_ids, scene_of
+from medprm_hf.phantom.world import Nodule, Scene, guideline, question_ids, scene_of
 
 SINGLE = Scene(
     scene_id="phantom-test-000000",
@@ -118,15 +118,19 @@ def test_first_errors_of_sampled_solutions_have_root_kinds_and_vary() -> None:
     assert sum(share >= 0.025 for kind, share in shares.items() if kind) >= 5, shares
 
 
-@pytest.mark.parametrize("habit", HABITS, ids=lambda habit: habit.name)
-def test_a_habit_makes_the_error_it_names_and_only_in_its_trigger(habit) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("kind", ["count", "location", "type", "size"])
+def test_habits_make_the_error_they_name_and_only_where_they_trigger(kind: str) -> None:
     rng = np.random.default_rng(1)
-    hits = {True: [0, 0], False: [0, 0]}
-    for question_id in question_ids("development", 1200):
+    habits = [habit for habit in HABITS if habit.kind == kind]
+    found: dict[bool, list[bool]] = {True: [], False: []}
+    for question_id in question_ids("development", 1000):
         scene = scene_of(question_id)
-        found = habit.kind in kinds(scene, sampled_solution(scene, rng))
-        count = hits[habit.trigger(scene)]
-        count[0] += found
-        count[1] += 1
-    assert hits[True][0] / hits[True][1] > 0.35
-    assert hits[False][0] / hits[False][1] < 0.1
+        triggered = any(habit.trigger(scene) for habit in habits)
+        found[triggered].append(kind in kinds(scene, sampled_solution(scene, rng)))
+    assert habits and np.mean(found[True]) > 0.4
+    assert np.mean(found[False]) < 0.05
+
+
+@pytest.mark.parametrize("habit", RULE_HABITS, ids=lambda habit: f"{habit.several}-{habit.kind}-{habit.size}")
+def test_a_rule_habit_remembers_something_wrong(habit: RuleHabit) -> None:
+    assert habit.advice != guideline(2 if habit.several else 1, habit.kind, habit.size)
