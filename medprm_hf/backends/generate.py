@@ -74,6 +74,9 @@ class GenerateEngine:
 
     def _run_prompt(self, orders: list[Order]) -> dict[Order, Outcome]:
         prompt = orders[0].prompt
+        if prompt.conversation.images and not self._chat.sees:
+            count = len(prompt.conversation.images)
+            return dict.fromkeys(orders, Refused("no_images", f"{count} images for a model that only reads text"))
         try:
             inputs = self._inputs(prompt)
         except ImageError as error:
@@ -90,8 +93,6 @@ class GenerateEngine:
     def _inputs(self, prompt: Prompt) -> Any:
         text = self._chat.text(prompt.conversation.messages) + prompt.prefix
         images = [open_image(image) for image in prompt.conversation.images]
-        if images and not self._chat.sees:
-            raise ImageError(f"{len(images)} images were sent to a model that only reads text")
         if not self._chat.sees:
             inputs = self._chat.tokenizer(text, add_special_tokens=False, return_tensors="pt")
         else:

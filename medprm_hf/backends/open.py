@@ -18,6 +18,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
+from importlib.util import find_spec
 from typing import Any, TypeVar, cast, get_type_hints
 from urllib.parse import parse_qsl
 
@@ -34,9 +35,8 @@ BACKENDS: Mapping[str, str] = {
 }
 
 EXTRAS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "openai": ("openai", ("aiohttp",)),
-    "phantom": ("train", ("torch", "transformers")),
-    "transformers": ("train", ("torch", "transformers")),
+    "phantom": ("train", ("torch", "torchvision", "transformers")),
+    "transformers": ("train", ("torch", "torchvision", "transformers")),
 }
 """The extra that installs what a backend imports."""
 
@@ -94,12 +94,13 @@ def _open(spec: str) -> Backend:
     name, colon, options = spec.partition(":")
     if not colon:
         raise ConfigError(f"backend {spec!r} names no model: write {name}:MODEL, as in phantom:policy")
-    try:
-        kind = resolve("backend", BACKENDS, name)
-        return cast(Backend, kind.from_spec(options))
-    except ModuleNotFoundError as error:
-        extra, packages = EXTRAS.get(name, ("all", ()))
-        missing = (error.name or "").partition(".")[0]
-        if missing not in packages:
-            raise
-        raise MissingExtraError(f"backend {name!r}", extra, missing) from error
+    _require(name)
+    kind = resolve("backend", BACKENDS, name)
+    return cast(Backend, kind.from_spec(options))
+
+
+def _require(name: str) -> None:
+    extra, packages = EXTRAS.get(name, ("", ()))
+    missing = [package for package in packages if find_spec(package) is None]
+    if missing:
+        raise MissingExtraError(f"backend {name!r}", extra, " and ".join(missing))

@@ -30,6 +30,8 @@ from medprm_hf.registry import resolve
 if TYPE_CHECKING:
     from medprm_hf.backends.orders import Engine
 
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+ENGINES = ("auto", "fast", "generate")
 _CHECKPOINTS = {"phantom": "medprm_hf.phantom.model:checkpoint"}
 
 
@@ -45,6 +47,13 @@ class TransformersSettings:
     """Conversations computed together on the fast path; memory grows with it."""
     engine: str = "auto"
     """auto, fast or generate."""
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("dtype", self.dtype, DTYPES), ("engine", self.engine, ENGINES)):
+            if value not in known:
+                raise ConfigError(f"unknown {name} {value!r}: there is {', '.join(known)}")
+        if self.wave < 1:
+            raise ConfigError(f"wave={self.wave} computes no conversation: use 1 or more")
 
 
 class TransformersBackend:
@@ -133,10 +142,7 @@ def _dtype(name: str, device: str) -> Any:
 
     if name == "auto":
         return torch.float32 if device == "cpu" else "auto"
-    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if name not in known:
-        raise ConfigError(f"unknown dtype {name!r}: there is auto, {', '.join(known)}")
-    return known[name]
+    return getattr(torch, name)
 
 
 def _load(checkpoint: str, dtype: Any) -> tuple[Any, Any]:
@@ -161,9 +167,6 @@ def _choose(model: Any, chat: Any, settings: TransformersSettings) -> Engine:
     text = model.config.get_text_config()
     context = int(getattr(text, "max_position_embeddings", None) or 2**31)
     ends = _ends(model, chat)
-    known = ("auto", "fast", "generate")
-    if settings.engine not in known:
-        raise ConfigError(f"unknown engine {settings.engine!r}: there is {', '.join(known)}")
     if settings.engine == "fast" and not fits(model):
         raise ConfigError(
             f"engine=fast knows Qwen2.5-VL up to 1e9 parameters, not {type(model).__name__}: leave it out"
