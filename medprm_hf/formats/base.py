@@ -151,7 +151,10 @@ class Format:
         """For `object` files: the keys before the list, the list's key, the keys after it."""
         raise FormatError(f"{self.id} has no frame around its records")
 
+    def seen(self, records: Sequence[Record], writing: Writing) -> None:
+        """Called with records that were written, for formats whose frame sums them up."""
+
     @classmethod
-    def recognises(cls, record: Record, head: Mapping[str, Any]) -> bool:
+    def recognises(cls, record: Mapping[str, Any], head: Mapping[str, Any]) -> bool:
         """Whether a file's first record (and the keys around its list) are of this format."""
         return False

@@ -17,8 +17,8 @@ from medprm_hf.errors import ImageError
 from medprm_hf.formats.base import Refused
 from medprm_hf.ids import bytes_hash
 
-ImageMode = Literal["files", "none", "inline"]
-"""Writing: image files beside the output · no images · base64 inside it (raw-json only)."""
+ImageMode = Literal["files", "none", "inline", "as found"]
+"""Writing: image files beside the output · no images · base64 inside it (raw-json only) · paths untouched."""
 LoadMode = Literal["load", "reference"]
 """Reading: bytes of every image that can be found · the path as it stands."""
 
@@ -56,7 +56,7 @@ class ImageFolder:
         if image is None or self.mode == "none":
             return None
         data, path = image_parts(image)
-        if data is None:
+        if data is None or self.mode == "as found":
             return path
         if self._last is None or self._last[0] is not data:
             self._last = (data, self._write(data))

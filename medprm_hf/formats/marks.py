@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -18,25 +19,48 @@ LabelSource = Literal["final", "value", "advantage"]
 RIGHT, WRONG, NEUTRAL, UNKNOWN = (label.value for label in Label)
 
 _DOMAINS = {
-    "radiology": ("xray", "x-ray", "x_ray", "radiograph", "ct", "mri", "mr", "ultrasound", "mammogra", "pet",
-                  "radiology", "phantom", "cxr", "tomograph"),
-    "pathology": ("patholog", "histolog", "h&e", "wsi", "cytolog", "microscop"),
-    "clinical": ("clinical", "photo", "derm", "fundus", "retina", "endoscop", "skin"),
+    "radiology": (
+        "xray", "ray", "radiograph", "radiology", "cxr", "ct", "cta", "mri", "mr", "mra", "pet", "ultrasound",
+        "mammography", "mammogram", "tomography", "phantom", "projection",
+    ),
+    "pathology": ("pathology", "histology", "histopathology", "cytology", "microscopy", "h&e", "wsi"),
+    "clinical": ("clinical", "photo", "photograph", "dermatology", "dermoscopy", "skin", "fundus", "endoscopy"),
 }
+_WORD = re.compile(r"[a-z&]+")
 
 
 def step_labels(row: Row, source: LabelSource = "final", threshold: float = 0.0) -> list[str]:
     """The labels that count, [num_steps].
 
     `final`: the review's where there is one, else merge's; a row that was never merged falls back to its
-    rollouts, and without those every step is unknown. `value`: mc > threshold (VisualPRM, section 3.1).
+    rollouts' values, and without any to its judge's labels. `value`: mc > threshold (VisualPRM, section 3.1).
     `advantage`: the sign of mc_i - mc_(i-1); the first step's is its value.
     """
-    if source == "final" and row.get("labels") is not None:
-        return final_labels(row["labels"], row.get("review_labels"))
     mc = row.get("expected_accuracy") or [None] * len(row["steps"])
-    ours = advantage_labels(mc) if source == "advantage" else value_labels(mc, threshold)
-    return final_labels(ours, row.get("review_labels")) if source == "final" else ours
+    if source == "advantage":
+        return advantage_labels(mc)
+    if source == "value":
+        return value_labels(mc, threshold)
+    found = row.get("labels")
+    if found is None:
+        judged = row.get("judge_labels") if mc.count(None) == len(mc) else None
+        found = judged or value_labels(mc, threshold)
+    return final_labels(found, row.get("review_labels"))
+
+
+def joined_steps(steps: Sequence[str], labels: Sequence[str], joint: str) -> list[tuple[str, str]]:
+    """Text and label of each labelled step, with the unlabelled ones before it joined to its text.
+
+    Steps without + or - after the last labelled one are left away.
+    """
+    found: list[tuple[str, str]] = []
+    waiting: list[str] = []
+    for text, label in zip(steps, labels, strict=True):
+        waiting.append(text)
+        if label in (RIGHT, WRONG):
+            found.append((joint.join(waiting), label))
+            waiting = []
+    return found
 
 
 def value_labels(mc: Sequence[float | None], threshold: float = 0.0) -> list[str]:
@@ -106,12 +130,9 @@ def solution_text(row: Row, joint: str = "\n") -> str:
 
 
 def domain(modality: str | None) -> str | None:
-    """radiology, pathology or clinical, as far as the modality tells; else null."""
-    words = (modality or "").lower()
-    for name, hints in _DOMAINS.items():
-        if any(words == hint or (len(hint) > 3 and hint in words) or words.startswith(f"{hint}_") for hint in hints):
-            return name
-    return None
+    """radiology, pathology or clinical, as far as a word of the modality tells; else null."""
+    words = set(_WORD.findall((modality or "").lower()))
+    return next((name for name, hints in _DOMAINS.items() if words.intersection(hints)), None)
 
 
 def refuse_marks(texts: Sequence[str | None], marks: Sequence[str], key: str) -> None:
@@ -125,11 +146,6 @@ def refuse_marks(texts: Sequence[str | None], marks: Sequence[str], key: str) ->
                     "change the text, or write raw-json",
                     key,
                 )
-
-
-def pack_extra(extra: dict[str, Any] | None) -> str | None:
-    """The `extra` column: JSON text, or null for nothing."""
-    return json.dumps(extra, ensure_ascii=False) if extra else None
 
 
 def unpack_extra(row: Row, format_id: str) -> dict[str, Any]:

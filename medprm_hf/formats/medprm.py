@@ -13,14 +13,14 @@ that every list is as long as the markers; a list with a hole at a marker is lef
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from medprm_hf.formats.base import Format, Record, Row
+from medprm_hf.formats.base import Format, Record, Refused, Row
 from medprm_hf.formats.marks import (
     RIGHT,
+    UNKNOWN,
     WRONG,
     answer_place,
     letter_or_none,
@@ -28,26 +28,13 @@ from medprm_hf.formats.marks import (
     solution_text,
     step_labels,
 )
+from medprm_hf.formats.medprm_text import MARKER, flat, marked, raw_steps, unmarked
 
 if TYPE_CHECKING:
+    from medprm_hf.formats.reading import Reading
     from medprm_hf.formats.writing import Writing
 
-MARKER = " ки"
 _BITS = {RIGHT: 1, WRONG: 0}
-_LINE_BREAKS = re.compile(r"\r\n|\r|\n")
-
-
-def flat(text: str) -> str:
-    """Line breaks become single spaces, as Med-PRM's own preparation does."""
-    return _LINE_BREAKS.sub(" ", text)
-
-
-def marked(steps: Sequence[str], known: Sequence[bool]) -> str:
-    """`Step n: …` with " ки" after every step that has a label, joined by one space."""
-    return " ".join(
-        f"Step {number}: {flat(text)}{MARKER if has else ''}"
-        for number, (text, has) in enumerate(zip(steps, known, strict=True), start=1)
-    )
 
 
 @dataclass(frozen=True)
@@ -63,12 +50,14 @@ class MedPRM(Format):
     container: ClassVar[Any] = "array"
     unit: ClassVar[Any] = "question"
     carries: ClassVar[frozenset[str]] = frozenset(
-        {"question_id", "source", "question", "options", "answer", "answer_index", "evidence", "solution_index",
-         "solution", "steps", "final_answer", "is_correct", "expected_accuracy", "judge_labels", "labels",
-         "review_labels", "extra"}
+        {"question_id", "source", "question", "options", "answer", "answer_index", "evidence", "solution",
+         "steps", "final_answer", "is_correct", "expected_accuracy", "judge_labels", "labels"}
     )
     losses: ClassVar[tuple[str, ...]] = (
         "solution names and indices: the order within the question is kept",
+        "an empty solution text is written as its steps, numbered",
+        "line breaks in steps, where the solution's own text does not show them",
+        "step boundaries where a step's text itself says `Step n: `",
         "of the evidence only the texts, and one list a question",
         "neutral and unknown labels: the step has no marker",
         "a label list with a hole at a marked step",
@@ -77,6 +66,7 @@ class MedPRM(Format):
     )
 
     def encode(self, rows: Sequence[Row], writing: Writing) -> Iterator[Record]:
+        """One record a question."""
         first = rows[0]
         solutions = [self._solution(row, writing) for row in rows]
         gold = first.get("answer_index")
@@ -127,12 +117,69 @@ class MedPRM(Format):
         mc = row.get("expected_accuracy")
         if mc is not None:
             lists["prm_soft_label"] = list(mc)
-            lists["prm_hard_label"] = [None if value is None else int(value > self.hard_threshold) for value in mc]
+            lists["prm_hard_label"] = [
+                None if value is None else int(value > self.hard_threshold) for value in mc
+            ]
         return lists
 
+    def decode(self, record: Record, reading: Reading) -> Iterator[dict[str, Any]]:
+        """One row a solution."""
+        options = list(record.get("options") or [])
+        gold = answer_place(record.get("correct_answer"), options)
+        passages = [_passage(place, text) for place, text in enumerate(record.get("related_docs") or [])]
+        rows = []
+        for solution in record["solutions"]:
+            row = reading.row(question=record["question"], options=options, answer_index=gold)
+            row["answer"] = record.get("correct_answer") if gold is None else options[gold]
+            row.update(source=record.get("data_source"), evidence=passages or None)
+            reading.name(row, str(record["question_id"]))
+            self._fill(row, solution)
+            rows.append(row)
+        if rows:
+            reading.keep(rows, [record])
+        yield from rows
+
+    def _fill(self, row: dict[str, Any], solution: Mapping[str, Any]) -> None:
+        found = unmarked(solution["prm_processed_solution"])
+        raw = raw_steps(solution.get("solution") or "")
+        row["steps"] = raw if [flat(text) for text in raw] == found.steps else found.steps
+        row["solution"] = solution.get("solution")
+        row["final_answer"] = solution.get("answer")
+        score = solution.get("score")
+        row["is_correct"] = bool(score) if score in (0, 1) else None
+        labels = _spread(solution, "prm_gemini_label", found.known)
+        judged = _spread(solution, "prm_llama_label", found.known)
+        hard = _spread(solution, "prm_hard_label", found.known)
+        row["expected_accuracy"] = _spread(solution, "prm_soft_label", found.known)
+        row["judge_labels"] = None if judged is None else _signs(judged)
+        chosen = labels if labels is not None else hard
+        row["labels"] = _signs(chosen if chosen is not None else [None] * len(found.known))
+
     @classmethod
-    def recognises(cls, record: Record, head: Mapping[str, Any]) -> bool:
+    def recognises(cls, record: Mapping[str, Any], head: Mapping[str, Any]) -> bool:
+        """Questions with solutions that hold one of its label lists."""
         solutions = record.get("solutions")
-        if not isinstance(solutions, list) or "question" not in record:
+        if not isinstance(solutions, list) or "question" not in record or "gold" in record:
             return False
-        return not solutions or any(key in solutions[0] for key in ("orm_processed_solution", "prm_gemini_label"))
+        own = {"orm_processed_solution", "prm_gemini_label", "prm_soft_label", "prm_hard_label", "orm_label"}
+        return "monte_carlo_labels" not in record and (not solutions or not own.isdisjoint(solutions[0]))
+
+
+def _spread(solution: Mapping[str, Any], key: str, known: Sequence[bool]) -> list[Any] | None:
+    """A label list with null at the steps without marker, [num_steps]; null without such a list."""
+    values = solution.get(key)
+    if values is None:
+        return None
+    if len(values) != sum(known):
+        message = f"{key} has {len(values)} labels for {sum(known)} markers"
+        raise Refused("uneven_steps", message, key)
+    left = iter(values)
+    return [next(left) if has else None for has in known]
+
+
+def _signs(values: Sequence[Any]) -> list[str]:
+    return [UNKNOWN if value is None else RIGHT if value else WRONG for value in values]
+
+
+def _passage(place: int, text: str) -> dict[str, Any]:
+    return {"id": f"doc-{place + 1}", "text": text, "source": None, "license": None, "score": None}

@@ -1,11 +1,12 @@
-"""`visualprm`: conversations that a PRM is trained on, a `+` or `-` after every step (VisualPRM, section 3.2).
+"""`visualprm`: the conversations that VisualPRM is trained on, a `+` or `-` after every step (section 3.2).
 
 One JSONL line a solution; the first human turn holds question and step 1, each later one a bare step:
 
     {"id": -1, "image": "visualprm_images/3f1c….png", "conversations": [
       {"from": "system", "value": "…"},
-      {"from": "human", "value": "### Question:\\n<image>\\nWhich side?\\n\\n### Solution Process:\\nThe left angle …"},
-      {"from": "gpt", "value": "+"}, {"from": "human", "value": "Answer: Right"}, {"from": "gpt", "value": "-"}]}
+      {"from": "human", "value": "### Question:\\n<image>\\nWhich side?\\n\\n### Solution Process:\\nThe left …"},
+      {"from": "gpt", "value": "+"},
+      {"from": "human", "value": "Answer: Right"}, {"from": "gpt", "value": "-"}]}
 
 A step whose label is unknown or neutral has no turn of its own (`unlabelled`). Also read: the array of the
 VisualPRM-Medical-PRM tool, whose first turn is `Question: …`, options and `Step 1: …`.
@@ -42,10 +43,10 @@ IMAGE_TAG = "<image>"
 QUESTION_HEAD = "### Question:\n"
 PROCESS_HEAD = "\n\n### Solution Process:\n"
 SYSTEM_PROMPT = """\
-You check the reasoning of someone who answers a medical question, usually about an image. First you are given \
-the question together with the first step of the solution; each later message is the next step. After every \
-step reply with one character: "+" if the step is right, given the image, the question and the steps before \
-it; "-" if it contains an error of observation, knowledge or logic, or builds on one."""
+You check the reasoning of someone who answers a medical question, usually about an image. First you are \
+given the question together with the first step of the solution; each later message is the next step. After \
+every step reply with one character: "+" if the step is right, given the image, the question and the steps \
+before it; "-" if it contains an error of observation, knowledge or logic, or builds on one."""
 
 _TOOL_STEP = re.compile(r"\AStep \d+: ")
 _TOKENS = {RIGHT: "+", WRONG: "-"}
@@ -60,7 +61,7 @@ class VisualPRM(Format):
     system_prompt_from: str = ""
     """A file that supplies it instead: a text file, or a VisualPRM file whose first row has a system turn."""
     labels: LabelSource = "final"
-    """`final` (review, merge), or from the rollouts: `value` (mc > threshold) or `advantage` (change of mc)."""
+    """`final` (review, merge), or from rollouts `value` (mc > threshold) or `advantage` (change of mc)."""
     threshold: float = 0.0
     """Of `value`, 0..1 (VisualPRM: 0)."""
     tokens: Literal["value", "advantage"] = "value"
@@ -75,8 +76,7 @@ class VisualPRM(Format):
     id: ClassVar[str] = "visualprm"
     text: ClassVar[str] = "VisualPRM conversations (VisualPRM400K): a turn a step, + or - after each"
     carries: ClassVar[frozenset[str]] = frozenset(
-        {"question_id", "image", "image_sha256", "question", "turns", "options", "clinical_context",
-         "solution_index", "steps", "labels", "review_labels", "extra"}
+        {"image", "question", "options", "clinical_context", "steps", "labels"}
     )
     losses: ClassVar[tuple[str, ...]] = (
         "names of questions and solutions",
@@ -91,8 +91,8 @@ class VisualPRM(Format):
             object.__setattr__(self, "system_prompt", _prompt_of(Path(self.system_prompt_from)))
 
     def encode(self, rows: Sequence[Row], writing: Writing) -> Iterator[Record]:
+        """One conversation a solution."""
         row = rows[0]
-        image = writing.image(row)
         question = shown_question(row)
         refuse_marks([question], (PROCESS_HEAD, IMAGE_TAG), "question")
         refuse_marks(row["steps"], (IMAGE_TAG,), "steps")
@@ -100,14 +100,12 @@ class VisualPRM(Format):
         if not turns:
             writing.skip("rows without a labelled step")
             return
-        found = {} if not row.get("extra") else _extra(row)
+        image = writing.image(row)
         tag = f"{IMAGE_TAG}\n" if image else ""
         turns[0]["value"] = f"{QUESTION_HEAD}{tag}{question}{PROCESS_HEAD}{turns[0]['value']}"
-        system = {"from": "system", "value": found.get("system", self.system_prompt)}
-        record: dict[str, Any] = {"id": found.get("id", -1)}
-        if image:
-            record["image"] = image
-        yield {**record, "conversations": [system, *turns], **found.get("keys", {})}
+        record: dict[str, Any] = {"id": -1, "image": image} if image else {"id": -1}
+        record["conversations"] = [{"from": "system", "value": self.system_prompt}, *turns]
+        yield record
 
     def _steps(self, row: Row, writing: Writing) -> list[dict[str, str]]:
         turns: list[dict[str, str]] = []
@@ -140,38 +138,28 @@ class VisualPRM(Format):
         return [{"from": "human", "value": whole}, {"from": "gpt", "value": _TOKENS[label]}]
 
     def decode(self, record: Record, reading: Reading) -> Iterator[dict[str, Any]]:
+        """One solution a conversation; a reply that is no label is unknown."""
         turns = record["conversations"]
-        system = turns[0]["value"] if turns and turns[0]["from"] == "system" else None
-        pairs = turns[1:] if system is not None else turns
-        if not pairs or [turn["from"] for turn in pairs] != ["human", "gpt"] * (len(pairs) // 2):
+        if turns and turns[0]["from"] == "system":
+            turns = turns[1:]
+        if not turns or [turn["from"] for turn in turns] != ["human", "gpt"] * (len(turns) // 2):
             raise Refused("turns_do_not_alternate", "human and gpt must alternate", "conversations")
-        labels = [_LABELS.get(turn["value"], UNKNOWN) for turn in pairs[1::2]]
-        texts = [turn["value"] for turn in pairs[0::2]]
-        question, options, context, texts = _parse(texts)
-        row = reading.row()
-        row.update(question=question, options=options, clinical_context=context, steps=texts, labels=labels)
-        row["image"] = reading.image(record.get("image"), row)
-        extra = {key: value for key, value in record.items() if key not in ("id", "image", "conversations")}
-        row["extra"] = reading.extra(
-            **({"id": record["id"]} if record.get("id", -1) != -1 else {}),
-            **({} if system in (None, self.system_prompt) else {"system": system}),
-            **({"keys": extra} if extra else {}),
-        )
+        question, options, context, steps = _parse([turn["value"] for turn in turns[0::2]])
+        row = reading.row(question=question, options=options, clinical_context=context, steps=steps)
+        row["labels"] = [_LABELS.get(turn["value"], UNKNOWN) for turn in turns[1::2]]
+        reading.image(record.get("image"), row)
+        reading.name(row)
+        reading.keep([row], [record])
         yield row
 
     @classmethod
-    def recognises(cls, record: Record, head: Mapping[str, Any]) -> bool:
+    def recognises(cls, record: Mapping[str, Any], head: Mapping[str, Any]) -> bool:
+        """Turns, the last of them a label."""
         turns = record.get("conversations")
         return isinstance(turns, list) and len(turns) > 1 and turns[-1].get("value") in _LABELS
 
 
 _LABELS = {"+": RIGHT, "-": WRONG, "=": NEUTRAL}
-
-
-def _extra(row: Row) -> dict[str, Any]:
-    from medprm_hf.formats.marks import unpack_extra
-
-    return unpack_extra(row, "visualprm")
 
 
 def _parse(texts: list[str]) -> tuple[str, list[str], str | None, list[str]]:
@@ -184,13 +172,15 @@ def _parse(texts: list[str]) -> tuple[str, list[str], str | None, list[str]]:
     if shown.startswith("Question: ") and mark:
         later = [_TOOL_STEP.sub("", text, count=1) for text in texts[1:]]
         return (*split_question(shown.removeprefix("Question: ")), [step, *later])
-    raise Refused("unknown_first_turn", f"the first human turn must begin with {QUESTION_HEAD!r}", "conversations")
+    message = f"the first human turn must begin with {QUESTION_HEAD!r}"
+    raise Refused("unknown_first_turn", message, "conversations")
 
 
 def _prompt_of(path: Path) -> str:
     """System prompt from a text file, or from the first row of a VisualPRM file."""
     try:
-        text = path.read_text(encoding="utf-8") if path.suffix != ".jsonl" else path.open(encoding="utf-8").readline()
+        with path.open(encoding="utf-8") as file:
+            text = file.readline() if path.suffix == ".jsonl" else file.read()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"system_prompt_from={path} cannot be read ({error}): name a text file") from None
     if path.suffix != ".jsonl":

@@ -23,6 +23,8 @@ from typing import IO, Any, cast
 from medprm_hf.errors import ConfigError, FormatError
 from medprm_hf.formats.base import Format, Record, Refused, Report, Row
 from medprm_hf.formats.images import ImageFolder, ImageMode
+from medprm_hf.formats.keeping import restored
+from medprm_hf.formats.marks import unpack_extra
 from medprm_hf.schema import COLUMNS
 
 _PER_STEP = tuple(column.name for column in COLUMNS if column.per_step and column.name != "steps")
@@ -37,8 +39,15 @@ class Writing:
         self.report = Report(format_.id, str(path))
         self.images = ImageFolder(path, images)
         self.first: Row = {}
+        self.sums: Counter[str] = Counter()
+        """Sums over what was written, for formats whose frame tells them."""
         self._tally: Counter[str] = Counter()
         self._skipped = 0
+        self._held = format_.carries | {"keep", "extra"}
+        if "labels" in format_.carries:
+            self._held |= {"review_labels"}
+        if "image" in format_.carries:
+            self._held |= {"image_sha256"}
 
     def leave_out(self, what: str, count: int = 1) -> None:
         """Counts steps or rows that are left out on purpose."""
@@ -50,6 +59,11 @@ class Writing:
         self.leave_out(what)
         self._skipped += 1
 
+    def found_frame(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Keys before and after the list in the file that the first row came from; empty if from elsewhere."""
+        found = unpack_extra(self.first, f"{self.format.id}:file") if self.first.get("extra") else {}
+        return found.get("before", {}), found.get("after", {})
+
     def image(self, row: Row) -> str | None:
         """Path of the row's image as the file will say it; null without one."""
         return self.images.reference(row.get("image"))
@@ -59,23 +73,28 @@ class Writing:
         self._tally.clear()
         self._skipped = 0
         try:
-            texts = [dumps(record, self.format.indent) for record in self.format.encode(group, self)]
+            records = list(self.format.encode(group, self))
+            patch = unpack_extra(group[0], self.format.id) if group[0].get("extra") else None
+            if patch:
+                records = restored(records, patch)
+            texts = [dumps(record, self.format.indent) for record in records]
             for text in texts:
                 text.encode()
         except UnicodeEncodeError as error:
             raise Refused("lone_surrogate", f"text that is not Unicode ({error.reason}): repair it") from None
         except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
             raise _unfit(group[0], error) from error
+        self.format.seen(records, self)
         self.report.left_out.update(self._tally)
         self.report.written += len(group) - self._skipped
         self._count_losses(group)
         return texts
 
     def _count_losses(self, group: Sequence[Row]) -> None:
-        losses, carries = self.report.losses, self.format.carries
+        losses, held = self.report.losses, self._held
         for row in group:
             for name, value in row.items():
-                if value is None or name in carries or name == "keep":
+                if value is None or name in held:
                     continue
                 count = len(value) - value.count(None) if isinstance(value, list) else 1 if value != "" else 0
                 if count:

@@ -1,0 +1,88 @@
+"""Keeping what a file holds beyond the table: the difference between a record and what we would write for it.
+
+    ours   = {"question": "Mass?", "task": None}
+    theirs = {"question": "Mass?", "task": "GSM8K", "id": 7}
+    patch  = difference(ours, theirs)      kept in the row's `extra` column
+    restored(ours, patch) == theirs        and where a reviewer changed a label since, the label stays changed
+
+A value of theirs comes back only where ours is still the same as when the file was read.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from medprm_hf.ids import content_hash
+
+Patch = dict[str, Any]
+
+
+def same(ours: Any, theirs: Any) -> bool:
+    """Equal values, and equal top-level keys in equal order."""
+    if ours != theirs or len(ours) != len(theirs):
+        return False
+    return all(list(one) == list(other) for one, other in zip(ours, theirs, strict=True))
+
+
+def difference(ours: Any, theirs: Any) -> Patch | None:
+    """What turns `ours` into `theirs`; null if nothing."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        return _of_objects(ours, theirs)
+    if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+        pairs = zip(ours, theirs, strict=True)
+        found = {str(place): patch for place, pair in enumerate(pairs) if (patch := difference(*pair))}
+        return {"items": found} if found else None
+    if type(ours) is type(theirs) and ours == theirs:
+        return None
+    return {"value": theirs, "of": _print(ours)}
+
+
+def _of_objects(ours: dict[str, Any], theirs: dict[str, Any]) -> Patch | None:
+    patch: Patch = {}
+    found = {key: inner for key in ours if key in theirs and (inner := difference(ours[key], theirs[key]))}
+    if found:
+        patch["keys"] = found
+    new = {key: value for key, value in theirs.items() if key not in ours}
+    if new:
+        patch["new"] = new
+    gone = [key for key in ours if key not in theirs]
+    if gone:
+        patch["gone"] = gone
+    if [*(key for key in ours if key in theirs), *new] != list(theirs):
+        patch["order"] = list(theirs)
+    return patch or None
+
+
+def restored(ours: Any, patch: Patch) -> Any:
+    """`ours` with everything of the patch that still fits it."""
+    if "value" in patch:
+        return patch["value"] if _print(ours) == patch["of"] else ours
+    if "items" in patch:
+        if not isinstance(ours, list):
+            return ours
+        items = patch["items"]
+        return [restored(one, items[str(n)]) if str(n) in items else one for n, one in enumerate(ours)]
+    if not isinstance(ours, dict):
+        return ours
+    return _object(ours, patch)
+
+
+def _object(ours: dict[str, Any], patch: Patch) -> dict[str, Any]:
+    found = patch.get("keys", {})
+    gone = patch.get("gone", ())
+    made = {
+        key: restored(value, found[key]) if key in found else value
+        for key, value in ours.items()
+        if key not in gone
+    }
+    made.update({key: value for key, value in patch.get("new", {}).items() if key not in made})
+    order = patch.get("order")
+    if not order:
+        return made
+    first = {key: made[key] for key in order if key in made}
+    return {**first, **{key: value for key, value in made.items() if key not in first}}
+
+
+def _print(value: Any) -> str:
+    return content_hash(json.dumps(value, ensure_ascii=False), length=8)

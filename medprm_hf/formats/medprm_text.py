@@ -1,0 +1,87 @@
+"""Med-PRM's marker rules: solutions as one line of text with " ки" after every labelled step, and back.
+
+    marked(["Young patient.", "the answer is (B)"], [True, True])
+        ->  "Step 1: Young patient. ки Step 2: the answer is (B) ки"
+    unmarked("A note. Step 1: Young patient. ки")
+        ->  Marked(head="A note. ", steps=["Young patient."], known=[True])
+
+Line breaks become spaces; text before the first step has no marker; a leading "## " of a step is dropped; a
+solution without steps is one step.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+MARKER = " ки"
+_BREAKS = re.compile(r"\r\n|\r|\n")
+_NUMBERED = re.compile(r"(?:## )?Step (\d+): ")
+_LINE = re.compile(r"^(?:## )?Step (\d+): ", re.MULTILINE)
+
+
+class Marked(NamedTuple):
+    """What a marked text says."""
+
+    head: str
+    """Text before the first step, with the space behind it."""
+    steps: list[str]
+    """Text of each step, without number and marker."""
+    known: list[bool]
+    """Whether each step has a marker, [num_steps]."""
+
+
+def flat(text: str) -> str:
+    """Line breaks become single spaces."""
+    return _BREAKS.sub(" ", text)
+
+
+def marked(steps: Sequence[str], known: Sequence[bool]) -> str:
+    """`Step n: …` with the marker after every step that has a label, joined by one space."""
+    return " ".join(
+        f"Step {number}: {flat(text)}{MARKER if has else ''}"
+        for number, (text, has) in enumerate(zip(steps, known, strict=True), start=1)
+    )
+
+
+def unmarked(text: str) -> Marked:
+    """Head, steps and markers of a processed solution; steps must be numbered 1, 2, 3 …"""
+    *labelled, tail = text.split(MARKER)
+    head = ""
+    steps: list[str] = []
+    known: list[bool] = []
+    for place, part in enumerate([*labelled, tail]):
+        last = place == len(labelled)
+        before, found = _numbered(part, len(steps) + 1)
+        if not found and not last:
+            found = [before.removeprefix(" ")]
+        elif place == 0:
+            head = before
+        steps += found
+        known += [False] * len(found)
+        if not last:
+            known[-1] = True
+    return Marked(head, steps, known)
+
+
+def _numbered(part: str, first: int) -> tuple[str, list[str]]:
+    """Text before step `first`, and the steps numbered on from it."""
+    marks: list[re.Match[str]] = []
+    for match in _NUMBERED.finditer(part):
+        if int(match[1]) == first + len(marks):
+            marks.append(match)
+    if not marks:
+        return part, []
+    ends = [*(match.start() for match in marks[1:]), len(part)]
+    texts = [part[match.end() : end] for match, end in zip(marks, ends, strict=True)]
+    return part[: marks[0].start()], [*(text.removesuffix(" ") for text in texts[:-1]), texts[-1]]
+
+
+def raw_steps(solution: str) -> list[str]:
+    """Steps of a raw solution whose lines begin with `Step n: `, numbered 1, 2, 3 …; empty if there are none."""
+    marks = list(_LINE.finditer(solution))
+    if not marks or [int(match[1]) for match in marks] != list(range(1, len(marks) + 1)):
+        return []
+    ends = [*(match.start() - 1 for match in marks[1:]), len(solution)]
+    return [solution[match.end() : end] for match, end in zip(marks, ends, strict=True)]

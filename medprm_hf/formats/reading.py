@@ -1,0 +1,183 @@
+"""Reading: one file in, canonical rows out, in constant memory; what is broken is reported and the rest kept.
+
+    for row in read("steps.jsonl"):
+        row["steps"], row["labels"]  ->  ["A nodule."], ["+"]
+
+Every row of a format has the same keys: names, the columns that the format carries, and `extra`; null where a
+record says nothing. `extra` keeps what the record holds beyond them, so that the format's writer can put it back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from medprm_hf.errors import ImageError
+from medprm_hf.formats.base import Format, Problem, Record, Refused
+from medprm_hf.formats.images import LoadMode, load_image
+from medprm_hf.formats.keeping import difference, same
+from medprm_hf.formats.records import Item, scan
+from medprm_hf.formats.writing import Writing, check_row
+from medprm_hf.ids import bytes_hash, content_hash
+from medprm_hf.schema import COLUMNS, Label
+
+_NAMES = {"question_id", "solution_id", "solution_index", "extra"}
+_LABELS = {label.value for label in Label}
+
+
+class Reading:
+    """One file while it is read: what formats call for a fresh row, its names, and its image."""
+
+    def __init__(
+        self, format_: Format, path: Path, images: LoadMode = "load", root: Path | None = None, keep: bool = True
+    ) -> None:
+        self.format = format_
+        self.path = path
+        self.problems: list[Problem] = []
+        """What was met since the reader last took them."""
+        self.line: int | None = None
+        self.number = 0
+        """Which record it is, from 1."""
+        self.head: Mapping[str, Any] = {}
+        """For `object` files: the keys before the list."""
+        self.held: list[Record] = []
+        """Records of a solution that is not complete yet (one record a step)."""
+        self._frame: dict[str, Any] | None = None
+        self._images = images
+        self._root = root or path.parent
+        self._scratch = Writing(format_, path, "as found") if keep and format_.writes else None
+        wanted = format_.carries | _NAMES | ({"image_sha256"} if "image" in format_.carries else set())
+        self._blank = {column.name: None for column in COLUMNS if column.name in wanted}
+        self._last: tuple[str, dict[str, Any] | None, str | None] = ("", None, None)
+        self._question = ("", -1)
+
+    def row(self, **columns: Any) -> dict[str, Any]:
+        """A row with every carried column null but those given."""
+        return {**self._blank, **columns}
+
+    def name(self, row: dict[str, Any], question_id: str | None = None) -> None:
+        """Names a row whose record has no names: the question's by its content, the solution's by its order."""
+        if question_id is None:
+            image = row.get("image") or {}
+            parts = [row["question"], *(row.get("options") or []), image.get("path")]
+            question_id = f"q-{content_hash(*parts, length=12)}"
+        index = self._question[1] + 1 if self._question[0] == question_id else 0
+        self._question = (question_id, index)
+        row["question_id"], row["solution_index"] = question_id, index
+        row["solution_id"] = f"{question_id}/{index}"
+
+    def note(self, reason: str, message: str, key: str | None = None) -> None:
+        """Reports something about a record that is kept."""
+        self.problems.append(Problem(self.line, key, reason, message))
+
+    def image(self, path: Any, row: dict[str, Any]) -> None:
+        """Fills `image` and `image_sha256` from a path; a missing file is noted, its path kept."""
+        if isinstance(path, list):
+            if len(path) > 1:
+                self.note("several_images", f"{len(path)} images; the table holds the first", "image")
+            path = path[0] if path else None
+        if not path:
+            return
+        if not isinstance(path, str):
+            raise Refused("bad_image", f"image is a {type(path).__name__}, not a path", "image")
+        if self._last[0] != path:
+            self._last = (path, *self._load(path))
+        _, row["image"], row["image_sha256"] = self._last
+
+    def _load(self, path: str) -> tuple[dict[str, Any], str | None]:
+        if self._images == "reference":
+            return {"bytes": None, "path": path}, None
+        try:
+            data = load_image(path, self._root)
+        except (ImageError, OSError, ValueError) as error:
+            self.note("missing_image", f"{error}; the row is kept with the path alone", "image")
+            return {"bytes": None, "path": path}, None
+        return {"bytes": data, "path": path}, bytes_hash(data)
+
+    def keep(self, rows: Sequence[dict[str, Any]], records: list[Record]) -> None:
+        """Puts into the first row's `extra` what our writer would not write of these records."""
+        if self._scratch is None:
+            return
+        try:
+            ours = list(self.format.encode(rows, self._scratch))
+        except Refused:
+            ours = []
+        extra: dict[str, Any] = {}
+        if not same(ours, records):
+            extra[self.format.id] = difference(ours, records)
+        if self._frame:
+            extra[f"{self.format.id}:file"], self._frame = self._frame, None
+        if extra:
+            rows[0]["extra"] = json.dumps(extra, ensure_ascii=False)
+
+    def look_ahead(self) -> None:
+        """Reads the keys around the list of an `object` file, so that the first row can keep them."""
+        if self._scratch is None or not self.format.inner:
+            return
+        before = head = None
+        for item in scan(self.path, self.format.inner):
+            if isinstance(item, Item) and before is None:
+                before, head = dict(item.head), item.head
+        if before is not None and head:
+            after = {key: value for key, value in head.items() if key not in before}
+            self._frame = {"before": before, "after": after}
+
+
+def read_rows(reading: Reading) -> Iterator[dict[str, Any] | Problem]:
+    """Rows and problems of a file, in its order."""
+    format_ = reading.format
+    reading.look_ahead()
+    for item in scan(reading.path, format_.inner):
+        if isinstance(item, Problem):
+            yield item
+            continue
+        reading.line, reading.number, reading.head = item.line, item.number, item.head
+        if isinstance(item.record, dict):
+            yield from _guarded(format_.decode(item.record, reading), item, reading)
+        else:
+            kind = type(item.record).__name__
+            message = f"a {kind} where {format_.id} has objects"
+            yield Problem(item.line, None, "not_an_object", message, str(item.record))
+    yield from _guarded(format_.finish(reading), None, reading)
+
+
+def _guarded(
+    rows: Iterator[dict[str, Any]], item: Item | None, reading: Reading
+) -> Iterator[dict[str, Any] | Problem]:
+    """Rows of one record; what goes wrong becomes one problem that carries the record."""
+    try:
+        for row in rows:
+            check_read(row)
+            if reading.problems:
+                yield from reading.problems
+                reading.problems.clear()
+            yield row
+    except Refused as refused:
+        yield Problem(reading.line, refused.key, refused.reason, str(refused), _text(item))
+    except KeyError as error:
+        yield Problem(reading.line, str(error.args[0]), "missing_key", f"{error} is missing", _text(item))
+    except (TypeError, ValueError, AttributeError, IndexError) as error:
+        message = f"a value of another type than {reading.format.id} has ({error})"
+        yield Problem(reading.line, None, "mixed_types", message, _text(item))
+    if reading.problems:
+        yield from reading.problems
+        reading.problems.clear()
+
+
+def check_read(row: Mapping[str, Any]) -> None:
+    """Refuses rows that the table cannot hold: mixed types, uneven steps, labels of other kinds."""
+    if not isinstance(row.get("question"), str):
+        raise Refused("mixed_types", f"question must be a text, not {str(row.get('question'))[:60]!r}", "question")
+    options = row.get("options")
+    if options and not all(isinstance(option, str) for option in options):
+        raise Refused("mixed_types", f"options must be texts, not {str(options)[:60]}", "options")
+    check_row(row)
+    for name in ("labels", "review_labels", "judge_labels"):
+        if row.get(name) and not _LABELS.issuperset(row[name]):
+            raise Refused("unknown_label", f"{name} must be + - 0 or ?, not {row[name]}", name)
+
+
+def _text(item: Item | None) -> str:
+    return "" if item is None else json.dumps(item.record, ensure_ascii=True, default=repr)
