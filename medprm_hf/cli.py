@@ -159,13 +159,11 @@ def phantom_card(
 def main() -> None:
     """Entry point: our own errors are messages, not tracebacks; Ctrl-C leaves with 130."""
     try:
-        app(standalone_mode=False)
+        sys.exit(app(standalone_mode=False))  # Ctrl-C comes back as 130
     except MedPRMError as error:
         typer.secho(f"error: {error}", fg="red", err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except typer.Abort:
+    except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     except Exception as error:
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # click's usage errors

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from medprm_hf.formats import write
-from medprm_hf.runs.pipeline import SOURCE_COLUMNS, Run, write_run_json
-from medprm_hf.runs.shards import SOURCE, write_parquet
+from medprm_hf.runs.pipeline import SOURCE_COLUMNS, Run, identity
+from medprm_hf.runs.shards import SOURCE, write_json, write_parquet
 from medprm_hf.schema import COLUMNS, features
 
 EXPORT_FILES = {"visualprm": "visualprm.jsonl", "steps-jsonl": "steps.jsonl", "medprm": "medprm.json"}
@@ -53,8 +53,8 @@ def finish(run: Run) -> dict[str, Any]:
     (run.directory / "dropped.jsonl").write_text(lines, encoding="utf-8")
     kept = [row for row in rows if row.get("keep", True) and row["solution"] is not None]
     reports = {name: _export(run, name, kept) for name in run.recipe.exports}
-    summary = _summary(run, rows, kept, dropped, reports)
-    write_run_json(run, summary)
+    summary = {**identity(run), **_summary(run, rows, kept, dropped, reports)}
+    write_json(run.directory / "run.json", summary)
     return summary
 
 

@@ -58,8 +58,8 @@ def signals(table: Sequence[dict[str, Any]]) -> str:
         axes.axvline(prior, color="#7b8794", linestyle="--", linewidth=1)
         axes.text(prior, len(shown) - 0.4, f"step-index prior {prior:.3f}", ha="center", va="bottom", fontsize=8.5)
     axes.set_yticks(range(len(shown)), [entry["signal"] for entry in shown])
-    axes.set_xlim(0.3, 1.16)
-    axes.set_xticks([0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
+    axes.set_xlim(0, 1.3)
+    axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
     axes.set_xlabel("step macro-F1 against the truth, with 95 % interval")
     return _data_url(figure)
 
@@ -73,7 +73,7 @@ def recall(table: Sequence[dict[str, Any]]) -> str:
     axes.imshow(grid, cmap="YlGnBu", vmin=0, vmax=1.25, aspect="auto")
     for y, row in enumerate(grid):
         for x, share in enumerate(row):
-            axes.text(x, y, f"{share:.2f}", ha="center", va="center", fontsize=8.5, color=INK)
+            axes.text(x, y, f"{share:.2f}", ha="center", va="center", fontsize=8.5, color="white" if share > 0.6 else INK)
     seen = shown[0].get("errors_seen", {}) if shown else {}
     axes.set_xticks(range(len(kinds)), [f"{kind}\nn={seen.get(kind, 0)}" for kind in kinds], fontsize=8.5)
     axes.set_yticks(range(len(shown)), [entry["signal"] for entry in shown])

@@ -25,7 +25,7 @@ from medprm_hf.formats import open_format
 from medprm_hf.ids import content_hash
 from medprm_hf.loading import open_source
 from medprm_hf.recipe import Recipe, parse
-from medprm_hf.runs.shards import ROW, SOURCE, Shards, write_json
+from medprm_hf.runs.shards import ROW, SOURCE, Shards
 from medprm_hf.schema import BY_NAME, SCHEMA_VERSION, written_by
 from medprm_hf.stages import stage_of
 from medprm_hf.stages.base import Batch, Stage
@@ -241,7 +241,6 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in names}
 
 
-def write_run_json(run: Run, summary: dict[str, Any]) -> None:
-    """`run.json`: recipe fingerprint, versions, counts, drop reasons, time and usage per stage."""
-    head = {"name": run.recipe.name, "recipe": run.recipe.fingerprint(), "versions": versions()}
-    write_json(run.directory / "run.json", {**head, **summary})
+def identity(run: Run) -> dict[str, Any]:
+    """What a run was made of: name, fingerprint of its recipe, versions that can change a result."""
+    return {"name": run.recipe.name, "recipe": run.recipe.fingerprint(), "versions": versions()}

@@ -42,7 +42,6 @@ def write_report(run: Run, summary: dict[str, Any]) -> dict[str, Any]:
     labels = [final_labels(row["labels"], row.get("review_labels")) for row in rows if row.get("labels") is not None]
     counted = Counter(label for steps in labels for label in steps)
     report: dict[str, Any] = {
-        "name": run.recipe.name,
         **summary,
         "labels": {label.value: counted[label.value] for label in Label},
         "reviewed_steps": sum(bool(given) for row in rows for given in (row.get("reviews") or [])),

@@ -140,7 +140,7 @@ class Rollout(RolloutSpec):
         replies = ask(backend, [self._request(prefix) for prefix in lacking])
         for prefix, reply in zip(lacking, replies, strict=True):
             for place in reply.places:
-                prefix.outcomes.append(_outcome(prefix.row, place))
+                prefix.outcomes.append(_outcome(prefix.row, prefix.text, place))
                 if isinstance(place, Failure):
                     prefix.failures.append(place)
             prefix.shortage = 0
@@ -233,12 +233,13 @@ def _own_outcome(row: Row) -> str:
     return {True: RIGHT, False: WRONG, None: UNREADABLE}[row["is_correct"]]
 
 
-def _outcome(row: Row, place: Completion | Failure) -> str:
-    """What one rollout counts as; its answer stands in what was written after the prefix."""
+def _outcome(row: Row, prefix: str, place: Completion | Failure) -> str:
+    """What one rollout counts as. The answer may stand in the prefix, with only a remark after it; not so in a
+    completion that was cut: what it was about to say is unknown."""
     if isinstance(place, Failure):
         return FAILED
     options = row["options"] or []
-    answer = read_answer(place.text, options)
+    answer = read_answer(prefix + place.text if place.finish_reason == "stop" else place.text, options)
     return {True: RIGHT, False: WRONG, None: UNREADABLE}[matches(answer, options, row["answer"], row["answer_index"])]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 from medprm_hf.backends.protocol import Completion, Failure, Request
 
@@ -52,3 +53,9 @@ def judge(request: Request, place: int) -> str:
 def prose_judge(request: Request, place: int) -> str:
     """Talks, but gives no verdict."""
     return "These steps look fine to me overall."
+
+
+def slow_solver(request: Request, place: int) -> str | Completion | Failure:
+    """As `solver`, but each answer takes 2 ms: time enough to be killed in."""
+    time.sleep(0.002)
+    return solver(request, place)
