@@ -16,7 +16,17 @@ import torch
 
 from medprm_hf.backends.chat import Chat, open_image
 from medprm_hf.backends.forest import Ints
-from medprm_hf.backends.orders import Conversation, Drawn, Order, Outcome, Prompt, Refused, cut, over_context
+from medprm_hf.backends.orders import (
+    Conversation,
+    Drawn,
+    Order,
+    Outcome,
+    Prompt,
+    Refused,
+    cut,
+    over_context,
+    threads_for,
+)
 from medprm_hf.backends.qwen_fast import FastQwen
 from medprm_hf.backends.walks import Sampler, Spread, Walk
 from medprm_hf.backends.wave import Picture, Tree, Wave
@@ -32,6 +42,7 @@ class FastEngine:
     def __init__(self, model: Any, chat: Chat, dtype: torch.dtype, context: int, ends: frozenset[int], wave: int):
         self._model, self._chat, self._dtype = model, chat, dtype
         self._forward = FastQwen(model, dtype)
+        self.threads = threads_for(model.num_parameters(), self._forward.device.type)
         self._context, self._ends, self._wave = context, ends, wave
         self._pictures: OrderedDict[bytes, Picture] = OrderedDict()
         self._lengths: dict[Prompt, int] = {}

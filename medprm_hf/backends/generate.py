@@ -16,7 +16,7 @@ from torch import Tensor
 
 from medprm_hf.backends.chat import Chat, open_image
 from medprm_hf.backends.draws import cumulated, uniforms_of
-from medprm_hf.backends.orders import Drawn, Order, Outcome, Prompt, Refused, cut, over_context
+from medprm_hf.backends.orders import Drawn, Order, Outcome, Prompt, Refused, cut, over_context, threads_for
 from medprm_hf.errors import ImageError
 
 _ROWS = 64
@@ -53,6 +53,7 @@ class GenerateEngine:
     def __init__(self, model: Any, chat: Chat, context: int, ends: frozenset[int]) -> None:
         self._model, self._chat = model, chat
         self._context, self._ends = context, ends
+        self.threads = threads_for(model.num_parameters(), model.device.type)
         self._lengths: dict[Prompt, int] = {}
         pad = chat.tokenizer.pad_token_id
         self._pad = pad if pad is not None else min(ends, default=0)

@@ -13,6 +13,9 @@ from typing import Protocol
 
 from medprm_hf.backends.protocol import Message
 
+SMALL = 100_000_000
+"""Parameters up to which one thread is faster than several."""
+
 
 @dataclass(frozen=True, eq=False)
 class Conversation:
@@ -70,6 +73,9 @@ Outcome = Drawn | Refused
 class Engine(Protocol):
     """Runs orders that share temperature and top_p."""
 
+    threads: int
+    """CPU threads that suit its model; 0: torch's own number."""
+
     def run(self, orders: Sequence[Order]) -> dict[Order, Outcome]:
         """Every order's outcome."""
         ...
@@ -77,6 +83,11 @@ class Engine(Protocol):
     def prompt_tokens(self, prompt: Prompt) -> int:
         """Tokens of a prompt that has been run; 0 if it was refused."""
         ...
+
+
+def threads_for(parameters: int, device: str) -> int:
+    """One thread for a small model on a CPU, else 0 (torch's own number)."""
+    return 1 if device == "cpu" and parameters <= SMALL else 0
 
 
 def cut(text: str, stop: Sequence[str]) -> str:

@@ -16,7 +16,8 @@ any seed) are computed once and delivered to each request that asks for them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,9 @@ class TransformersSettings:
     """Conversations computed together on the fast path; memory grows with it."""
     engine: str = "auto"
     """auto, fast or generate."""
+    threads: int = 0
+    """Threads on a CPU; 0: one for models of up to 1e8 parameters (their products are so small that threads only
+    wait for one another: on two busy cores 2 threads took ten times as long as 1), else torch's own number."""
 
     def __post_init__(self) -> None:
         for name, value, known in (("dtype", self.dtype, DTYPES), ("engine", self.engine, ENGINES)):
@@ -79,7 +83,8 @@ class TransformersBackend:
         engine = self._engine = self._engine or load_engine(self.checkpoint, self._settings)
         distinct = _Orders()
         orders = [distinct.of(request) for request in requests]
-        outcomes = self._run(engine, [order for own in orders for order in own])
+        with _threads(self._settings.threads or engine.threads):
+            outcomes = self._run(engine, [order for own in orders for order in own])
         replies = [self._reply(request, own, outcomes) for request, own in zip(requests, orders, strict=True)]
         for reply in replies:
             self.usage.add(reply)
@@ -117,6 +122,19 @@ class PhantomBackend(TransformersBackend):
         path = resolve("checkpoint family", _CHECKPOINTS, "phantom")(name)
         settings = read_settings(TransformersSettings, given, "phantom")
         return cls(str(path), settings, model=f"phantom:{name}")
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """`count` torch threads inside the block; 0 leaves them as they are."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def load_engine(checkpoint: str, settings: TransformersSettings) -> Engine:
