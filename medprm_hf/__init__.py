@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from medprm_hf.errors import MedPRMError
-    from medprm_hf.formats import write
+    from medprm_hf.formats import read, write
     from medprm_hf.recipe import Recipe
     from medprm_hf.runs.commands import build_run
     from medprm_hf.schema import COLUMNS, Label
@@ -41,6 +41,7 @@ _PUBLIC = {
     "Rollout": "stages.rollout",
     "Select": "stages.select",
     "build_run": "runs.commands",
+    "read": "formats",
     "write": "formats",
 }
 
@@ -57,6 +58,7 @@ __all__ = [
     "Rollout",
     "Select",
     "build_run",
+    "read",
     "write",
 ]
 

@@ -122,6 +122,52 @@ def export(
     export_run(run, format, out)
 
 
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="File to read.")],
+    target: Annotated[Path, typer.Argument(help="File to write.")],
+    to: Annotated[str, typer.Option(help="Format id to write, e.g. visualprm, medprm, stepwise, raw-json.")],
+    from_: Annotated[str | None, typer.Option("--from", help="Format id of the source; detected if left out.")] = None,
+    strict: Annotated[bool, typer.Option(help="Exit with 1 when any row was rejected.")] = False,
+) -> None:
+    """Turn a file of one format into another; says what the new format cannot hold.
+
+    Rejected rows go, with their reasons, to TARGET.rejected.jsonl; the rest is kept.
+    """
+    from medprm_hf.formats import commands
+
+    report = commands.convert(source, target, to, from_, strict)
+    typer.echo("\n".join(report.lines()))
+    raise typer.Exit(commands.failed(report, strict))
+
+
+@app.command()
+def validate(
+    file: Annotated[Path, typer.Argument(help="File to check.")],
+    from_: Annotated[str | None, typer.Option("--from", help="Its format id; detected if left out.")] = None,
+) -> None:
+    """Check a file of any format: line, key and reason of each problem, then a summary. Exit code 1 if any."""
+    from medprm_hf.formats import commands
+
+    found = commands.validate(file, from_)
+    typer.echo("\n".join(found.lines()))
+    raise typer.Exit(not found.good)
+
+
+@app.command()
+def inspect(
+    file: Annotated[Path, typer.Argument(help="File to look at.")],
+    row: Annotated[int, typer.Option(min=1, help="Which row to show.")] = 1,
+    from_: Annotated[str | None, typer.Option("--from", help="Its format id; detected if left out.")] = None,
+) -> None:
+    """Show one row as a person wants to see it, and the statistics of the file's labels."""
+    from rich.console import Console
+
+    from medprm_hf.formats import commands
+
+    Console().print(commands.inspect(file, row, from_))
+
+
 @phantom.command("sample")
 def phantom_sample(
     out: Annotated[Path, typer.Argument(help="Folder for PNG images and questions.jsonl.")],

@@ -86,9 +86,7 @@ def export_run(directory: Path, format: str, out: Path | None) -> None:
     rows = (row for row in solution_rows(run, columns) if row["solution"] is not None and row.get("keep", True))
     file = out or directory / EXPORT_FILES.get(format, f"{format}.jsonl")
     done = write(rows, file, format=format)
-    console.print(f"{done.written} of {done.rows} solutions → {file}")
-    for name, count in done.losses.items():
-        console.print(f"  not representable in {format}: {name} ({count})", style="dim")
+    console.print("\n".join(done.lines()), markup=False)
 
 
 def show_status(directory: Path) -> None:
