@@ -121,10 +121,10 @@ class Format:
     writes: ClassVar[bool] = True
     extension: ClassVar[str] = ".jsonl"
     """Of files written without another wish; decides lines or array where `container` is `either`."""
-    container: ClassVar[Literal["lines", "array", "either", "object"]] = "lines"
-    """One record a line; one JSON array; by the file's extension; one object around a list of records."""
+    container: ClassVar[Literal["lines", "array", "either", "object", "object or lines"]] = "lines"
+    """One record a line; one JSON array; `.json` an array, else lines; one object around a list of records."""
     inner: ClassVar[tuple[str, ...]] = ()
-    """Keys that may hold the list of records, for `object`."""
+    """Keys that may hold the list of records, for objects."""
     unit: ClassVar[Literal["row", "question"]] = "row"
     """Whether `encode` sees one row or all neighbouring rows of one question."""
     needs_steps: ClassVar[bool] = True
@@ -148,7 +148,7 @@ class Format:
         yield from ()
 
     def frame(self, writing: Writing) -> tuple[dict[str, Any], str, dict[str, Any]]:
-        """For `object` files: the keys before the list, the list's key, the keys after it."""
+        """For objects: the keys before the list, the list's key, the keys after it."""
         raise FormatError(f"{self.id} has no frame around its records")
 
     def seen(self, records: Sequence[Record], writing: Writing) -> None:

@@ -29,13 +29,20 @@ def difference(ours: Any, theirs: Any) -> Patch | None:
     """What turns `ours` into `theirs`; null if nothing."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
         return _of_objects(ours, theirs)
-    if isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
-        pairs = zip(ours, theirs, strict=True)
-        found = {str(place): patch for place, pair in enumerate(pairs) if (patch := difference(*pair))}
-        return {"items": found} if found else None
+    if isinstance(ours, list) and isinstance(theirs, list) and len(ours) <= len(theirs):
+        return _of_lists(ours, theirs)
     if type(ours) is type(theirs) and ours == theirs:
         return None
     return {"value": theirs, "of": _print(ours)}
+
+
+def _of_lists(ours: list[Any], theirs: list[Any]) -> Patch | None:
+    pairs = zip(ours, theirs, strict=False)
+    found = {str(place): patch for place, pair in enumerate(pairs) if (patch := difference(*pair))}
+    tail = theirs[len(ours) :]
+    if not found and not tail:
+        return None
+    return {"items": found, "length": len(ours), "tail": tail}
 
 
 def _of_objects(ours: dict[str, Any], theirs: dict[str, Any]) -> Patch | None:
@@ -62,7 +69,8 @@ def restored(ours: Any, patch: Patch) -> Any:
         if not isinstance(ours, list):
             return ours
         items = patch["items"]
-        return [restored(one, items[str(n)]) if str(n) in items else one for n, one in enumerate(ours)]
+        made = [restored(one, items[str(n)]) if str(n) in items else one for n, one in enumerate(ours)]
+        return made + patch["tail"] if len(ours) == patch["length"] else made
     if not isinstance(ours, dict):
         return ours
     return _object(ours, patch)

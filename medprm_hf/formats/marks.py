@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 from medprm_hf.formats.base import Refused, Row
@@ -85,18 +86,24 @@ def answer_place(answer: str | None, options: Sequence[str]) -> int | None:
         return None
     if answer in options:
         return list(options).index(answer)
-    letters = [letter(index) for index in range(len(options))]
+    letters = _letters(len(options))
     return letters.index(answer) if answer in letters else None
+
+
+@lru_cache(maxsize=64)
+def _letters(count: int) -> tuple[str, ...]:
+    return tuple(letter(index) for index in range(count))
 
 
 def letter_or_none(index: int | None) -> str | None:
     """`letter`, with null for null."""
-    return None if index is None else letter(index)
+    return None if index is None else _letters(26)[index] if 0 <= index < 26 else letter(index)
 
 
 def shown_question(row: Row) -> str:
     """Context, earlier turns, question and options, as every model of this project is shown them."""
-    shown = question_text(row["question"], row.get("options") or [])
+    options = row.get("options")
+    shown = _with_options(row["question"], tuple(options)) if options else row["question"]
     if row.get("turns"):
         shown = "\n".join(f"{turn['role']}: {turn['text']}" for turn in row["turns"]) + f"\n{shown}"
     if row.get("clinical_context"):
@@ -104,22 +111,33 @@ def shown_question(row: Row) -> str:
     return shown
 
 
+@lru_cache(maxsize=64)  # solutions of one question come together
+def _with_options(question: str, options: tuple[str, ...]) -> str:
+    return question_text(question, options)
+
+
 def split_question(text: str) -> tuple[str, list[str], str | None]:
     """Question, options and clinical context of a text that `shown_question` wrote (or one like it)."""
+    question, options, context = _split(text)
+    return question, list(options), context
+
+
+@lru_cache(maxsize=64)
+def _split(text: str) -> tuple[str, tuple[str, ...], str | None]:
     context = None
     if text.startswith("Clinical context: ") and "\n" in text:
         first, _, text = text.partition("\n")
         context = first.removeprefix("Clinical context: ")
     question, mark, listed = text.rpartition("\nOptions:\n")
     if not mark:
-        return text, [], context
+        return text, (), context
     options: list[str] = []
     for line in listed.split("\n"):
         start = f"{letter(len(options))}. "
         if not line.startswith(start):
-            return text, [], context
+            return text, (), context
         options.append(line.removeprefix(start))
-    return question, options, context
+    return question, tuple(options), context
 
 
 def solution_text(row: Row, joint: str = "\n") -> str:
@@ -131,7 +149,12 @@ def solution_text(row: Row, joint: str = "\n") -> str:
 
 def domain(modality: str | None) -> str | None:
     """radiology, pathology or clinical, as far as a word of the modality tells; else null."""
-    words = set(_WORD.findall((modality or "").lower()))
+    return _domain(modality) if modality else None
+
+
+@lru_cache(maxsize=256)
+def _domain(modality: str) -> str | None:
+    words = set(_WORD.findall(modality.lower()))
     return next((name for name, hints in _DOMAINS.items() if words.intersection(hints)), None)
 
 

@@ -34,7 +34,7 @@ class Marked(NamedTuple):
 
 def flat(text: str) -> str:
     """Line breaks become single spaces."""
-    return _BREAKS.sub(" ", text)
+    return _BREAKS.sub(" ", text) if "\n" in text or "\r" in text else text
 
 
 def marked(steps: Sequence[str], known: Sequence[bool]) -> str:

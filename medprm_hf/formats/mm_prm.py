@@ -151,7 +151,8 @@ def _path_of(process: str, values: Sequence[float]) -> list[tuple[str, float | N
     *texts, rest = process.split(MARKER)
     if len(texts) != len(values) or rest.strip():
         raise Refused("uneven_steps", f"{len(values)} labels for {len(texts)} markers", "labels")
-    return [(text.removeprefix(_JOINT), value) for text, value in zip(texts, values, strict=True)]
+    own = [*texts[:1], *(text.removeprefix(_JOINT) for text in texts[1:])]
+    return list(zip(own, values, strict=True))
 
 
 def _paths(record: Mapping[str, Any]) -> list[list[tuple[str, float | None]]]:

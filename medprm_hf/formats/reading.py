@@ -18,12 +18,15 @@ from medprm_hf.errors import ImageError
 from medprm_hf.formats.base import Format, Problem, Record, Refused
 from medprm_hf.formats.images import LoadMode, load_image
 from medprm_hf.formats.keeping import difference, same
+from medprm_hf.formats.losses import Steps
 from medprm_hf.formats.records import Item, scan
-from medprm_hf.formats.writing import Writing, check_row
+from medprm_hf.formats.writing import Writing
 from medprm_hf.ids import bytes_hash, content_hash
 from medprm_hf.schema import COLUMNS, Label
 
 _NAMES = {"question_id", "solution_id", "solution_index", "extra"}
+NAMELESS = "q-"
+"""Begins the name of a question that has none in its file."""
 _LABELS = {label.value for label in Label}
 
 
@@ -44,6 +47,7 @@ class Reading:
         """For `object` files: the keys before the list."""
         self.held: list[Record] = []
         """Records of a solution that is not complete yet (one record a step)."""
+        self.steps = Steps()
         self._frame: dict[str, Any] | None = None
         self._images = images
         self._root = root or path.parent
@@ -52,21 +56,26 @@ class Reading:
         self._blank = {column.name: None for column in COLUMNS if column.name in wanted}
         self._last: tuple[str, dict[str, Any] | None, str | None] = ("", None, None)
         self._question = ("", -1)
+        self._parts: tuple[list[Any], str] = ([], "")
 
     def row(self, **columns: Any) -> dict[str, Any]:
         """A row with every carried column null but those given."""
         return {**self._blank, **columns}
 
     def name(self, row: dict[str, Any], question_id: str | None = None) -> None:
-        """Names a row whose record has no names: the question's by its content, the solution's by its order."""
+        """Names a row whose record has no name for it: the question by its content, the solution by its order."""
+        nameless = question_id is None
         if question_id is None:
             image = row.get("image") or {}
             parts = [row["question"], *(row.get("options") or []), image.get("path")]
-            question_id = f"q-{content_hash(*parts, length=12)}"
+            if parts != self._parts[0]:
+                self._parts = (parts, f"{NAMELESS}{content_hash(*parts, length=12)}")
+            question_id = self._parts[1]
         index = self._question[1] + 1 if self._question[0] == question_id else 0
         self._question = (question_id, index)
         row["question_id"], row["solution_index"] = question_id, index
-        row["solution_id"] = f"{question_id}/{index}"
+        # The same question may come back later in the file, so a nameless solution is named by its record too.
+        row["solution_id"] = f"{question_id}/{self.number}-{index}" if nameless else f"{question_id}/{index}"
 
     def note(self, reason: str, message: str, key: str | None = None) -> None:
         """Reports something about a record that is kept."""
@@ -104,6 +113,10 @@ class Reading:
             ours = list(self.format.encode(rows, self._scratch))
         except Refused:
             ours = []
+        except (TypeError, ValueError, KeyError, AttributeError, IndexError):
+            for row in rows:
+                check_read(row, self.steps)  # says more about what is wrong with the row
+            raise
         extra: dict[str, Any] = {}
         if not same(ours, records):
             extra[self.format.id] = difference(ours, records)
@@ -149,7 +162,7 @@ def _guarded(
     """Rows of one record; what goes wrong becomes one problem that carries the record."""
     try:
         for row in rows:
-            check_read(row)
+            check_read(row, reading.steps)
             if reading.problems:
                 yield from reading.problems
                 reading.problems.clear()
@@ -166,14 +179,14 @@ def _guarded(
         reading.problems.clear()
 
 
-def check_read(row: Mapping[str, Any]) -> None:
+def check_read(row: Mapping[str, Any], steps: Steps) -> None:
     """Refuses rows that the table cannot hold: mixed types, uneven steps, labels of other kinds."""
     if not isinstance(row.get("question"), str):
         raise Refused("mixed_types", f"question must be a text, not {str(row.get('question'))[:60]!r}", "question")
     options = row.get("options")
     if options and not all(isinstance(option, str) for option in options):
         raise Refused("mixed_types", f"options must be texts, not {str(options)[:60]}", "options")
-    check_row(row)
+    steps.check(row)
     for name in ("labels", "review_labels", "judge_labels"):
         if row.get(name) and not _LABELS.issuperset(row[name]):
             raise Refused("unknown_label", f"{name} must be + - 0 or ?, not {row[name]}", name)

@@ -9,6 +9,7 @@ file every other line is kept, in an array every element before the broken one.
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 import zlib
@@ -79,7 +80,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _records(raw: IO[bytes], inner: tuple[str, ...]) -> Iterator[Item | Problem]:
-    start = raw.read(_CHUNK)
+    start = _read(raw, _CHUNK)
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
     raw.seek(0)
     if not text:
@@ -103,6 +104,12 @@ def _pretty(text: bytes) -> bool:
     return b"\n" in text and first.endswith((b"{", b"[", b","))
 
 
+def _read(raw: IO[bytes], size: int) -> bytes:
+    """Some bytes, at most `size`, none at the end: what a broken gzip still gives is not lost."""
+    found: bytes = raw.read1(size)  # type: ignore[attr-defined]
+    return found
+
+
 def _lines(raw: IO[bytes]) -> Iterator[Item | Problem]:
     strange: list[str] = []
     decode = json.JSONDecoder(parse_constant=strange.append).decode
@@ -110,7 +117,7 @@ def _lines(raw: IO[bytes]) -> Iterator[Item | Problem]:
     for line, data in enumerate(raw, start=1):
         if line == 1:
             data = data.removeprefix(b"\xef\xbb\xbf")
-        if not data.strip():
+        if data.isspace():
             continue
         try:
             record = decode(data.decode())
@@ -140,9 +147,8 @@ class _Stream:
     """A window on a long JSON text that gives one value at a time."""
 
     def __init__(self, raw: IO[bytes]) -> None:
-        import codecs
-
-        self._file = codecs.getreader("utf-8-sig")(raw)
+        self._raw = raw
+        self._utf8 = codecs.getincrementaldecoder("utf-8-sig")()
         self._text = ""
         self._place = 0
         self._ended = False
@@ -192,10 +198,10 @@ class _Stream:
         if self._ended:
             return False
         left = self._text[self._place :]
-        new = self._file.read(max(_CHUNK, len(left) // 2))
-        self._ended = not new
-        self._text, self._place = left + new, 0
-        return bool(new)
+        data = _read(self._raw, max(_CHUNK, len(left) // 2))
+        self._ended = not data
+        self._text, self._place = left + self._utf8.decode(data, final=not data), 0
+        return bool(data)
 
 
 def _elements(stream: _Stream, head: dict[str, Any] | None = None) -> Iterator[Item | Problem]:

@@ -149,7 +149,7 @@ class StepsJSON(Format):
     id: ClassVar[str] = "steps-json"
     text: ClassVar[str] = "one record a step, {meta, rows} or JSONL (VMP's build_step_training_json)"
     extension: ClassVar[str] = ".json"
-    container: ClassVar[Any] = "object"
+    container: ClassVar[Any] = "object or lines"
     inner: ClassVar[tuple[str, ...]] = ("rows",)
     indent: ClassVar[int | None] = 2
     carries: ClassVar[frozenset[str]] = CASE_COLUMNS | {"generator"}

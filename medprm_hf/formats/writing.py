@@ -9,10 +9,10 @@ with their reason to `<file>.rejected.jsonl`, and the rest is kept.
 from __future__ import annotations
 
 import gzip
-import io
 import itertools
 import json
 import math
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -24,10 +24,9 @@ from medprm_hf.errors import ConfigError, FormatError
 from medprm_hf.formats.base import Format, Record, Refused, Report, Row
 from medprm_hf.formats.images import ImageFolder, ImageMode
 from medprm_hf.formats.keeping import restored
+from medprm_hf.formats.losses import Losses, Steps
 from medprm_hf.formats.marks import unpack_extra
-from medprm_hf.schema import COLUMNS
 
-_PER_STEP = tuple(column.name for column in COLUMNS if column.per_step and column.name != "steps")
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
@@ -38,16 +37,14 @@ class Writing:
         self.format = format_
         self.report = Report(format_.id, str(path))
         self.images = ImageFolder(path, images)
+        self.indent = None if is_lines(format_, path) else format_.indent
         self.first: Row = {}
         self.sums: Counter[str] = Counter()
         """Sums over what was written, for formats whose frame tells them."""
         self._tally: Counter[str] = Counter()
         self._skipped = 0
-        self._held = format_.carries | {"keep", "extra"}
-        if "labels" in format_.carries:
-            self._held |= {"review_labels"}
-        if "image" in format_.carries:
-            self._held |= {"image_sha256"}
+        self.losses = Losses(format_)
+        self.steps = Steps()
 
     def leave_out(self, what: str, count: int = 1) -> None:
         """Counts steps or rows that are left out on purpose."""
@@ -68,8 +65,8 @@ class Writing:
         """Path of the row's image as the file will say it; null without one."""
         return self.images.reference(row.get("image"))
 
-    def encoded(self, group: Sequence[Row]) -> list[str]:
-        """The records of a group as JSON text; raises `Refused`."""
+    def encoded(self, group: Sequence[Row]) -> list[bytes]:
+        """The records of a group as JSON in UTF-8; raises `Refused`."""
         self._tally.clear()
         self._skipped = 0
         try:
@@ -77,9 +74,7 @@ class Writing:
             patch = unpack_extra(group[0], self.format.id) if group[0].get("extra") else None
             if patch:
                 records = restored(records, patch)
-            texts = [dumps(record, self.format.indent) for record in records]
-            for text in texts:
-                text.encode()
+            texts = [dumps(record, self.indent).encode() for record in records]
         except UnicodeEncodeError as error:
             raise Refused("lone_surrogate", f"text that is not Unicode ({error.reason}): repair it") from None
         except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
@@ -87,18 +82,9 @@ class Writing:
         self.format.seen(records, self)
         self.report.left_out.update(self._tally)
         self.report.written += len(group) - self._skipped
-        self._count_losses(group)
-        return texts
-
-    def _count_losses(self, group: Sequence[Row]) -> None:
-        losses, held = self.report.losses, self._held
         for row in group:
-            for name, value in row.items():
-                if value is None or name in held:
-                    continue
-                count = len(value) - value.count(None) if isinstance(value, list) else 1 if value != "" else 0
-                if count:
-                    losses[name] += count
+            self.losses.add(row)
+        return texts
 
 
 def _unfit(row: Row, error: Exception) -> Refused:
@@ -109,19 +95,6 @@ def _unfit(row: Row, error: Exception) -> Refused:
                 where = f"{name}[{place}]" if isinstance(value, list) else name
                 return Refused("not_a_number", f"{where} is {item}, which JSON cannot hold: use null", name)
     return Refused("unfit_row", f"{type(error).__name__}: {error}")
-
-
-def check_row(row: Row) -> None:
-    """Refuses rows whose steps are no texts, or whose per-step columns do not line up with them."""
-    steps = row.get("steps")
-    if steps is None:
-        return
-    if not isinstance(steps, list) or not all(isinstance(step, str) for step in steps):
-        raise Refused("steps_not_text", f"steps must be a list of texts, not {str(steps)[:60]!r}", "steps")
-    for name in _PER_STEP:
-        column = row.get(name)
-        if column is not None and len(column) != len(steps):
-            raise Refused("uneven_steps", f"{name} has {len(column)} entries for {len(steps)} steps", name)
 
 
 def dumps(record: Record, indent: int | None = None) -> str:
@@ -158,24 +131,25 @@ class Output:
 
     def __enter__(self) -> Output:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._body = self._stack.enter_context(open_text(self._partial, self.path.suffix == ".gz"))
+        self._body = self._stack.enter_context(open_bytes(self._partial, self.path.suffix == ".gz"))
         return self
 
-    def add(self, texts: Iterable[str]) -> None:
+    def add(self, texts: Sequence[bytes]) -> None:
         """Appends records."""
-        pad = " " * (self.format.indent or 0) * 2
+        if self.lines:
+            self._body.write(b"\n".join([*texts, b""]))
+            self.records += len(texts)
+            return
+        pad = b" " * (self.format.indent or 0) * 2
         for text in texts:
-            if self.lines:
-                self._body.write(text + "\n")
-            else:
-                shown = text if self.format.indent is None else pad + text.replace("\n", "\n" + pad)
-                self._body.write((",\n" if self.records else "") + shown)
+            self._body.write(b",\n" if self.records else b"")
+            self._body.write(pad + text.replace(b"\n", b"\n" + pad) if pad else text)
             self.records += 1
 
     def reject(self, number: int, row: Row, refused: Refused) -> None:
         """Appends one row to the rejected-rows file, without its image's bytes."""
         if self._rejected is None:
-            self._rejected = self._stack.enter_context(open_text(self.rejected_path, False))
+            self._rejected = self._stack.enter_context(self.rejected_path.open("w", encoding="utf-8"))
         kept = {name: value for name, value in row.items() if name != "image" and value is not None}
         why = {"reason": refused.reason, "key": refused.key, "message": str(refused)}
         self._rejected.write(safe_dumps({"row": number, **why, "record": kept}) + "\n")
@@ -186,11 +160,11 @@ class Output:
         if head or tail:
             framed = self._partial.with_name(f"{self._partial.name}2")
             zipped = self.path.suffix == ".gz"
-            with open_text(framed, zipped) as target, open_source(self._partial, zipped) as source:
-                target.write(head)
-                for chunk in iter(lambda: source.read(1 << 20), ""):
-                    target.write(chunk)
-                target.write(tail)
+            opened = gzip.open if zipped else open
+            with open_bytes(framed, zipped) as target, opened(self._partial, "rb") as source:
+                target.write(head.encode())
+                shutil.copyfileobj(source, target, 1 << 20)
+                target.write(tail.encode())
             framed.replace(self._partial)
         self._partial.replace(self.path)
         if self._rejected is None:
@@ -203,11 +177,9 @@ class Output:
         self._partial.unlink(missing_ok=True)
 
 
-def open_text(path: Path, zipped: bool) -> IO[str]:
-    """A UTF-8 text file for writing; gzip without name and time, so that equal text gives equal bytes."""
-    if not zipped:
-        return path.open("w", encoding="utf-8", newline="\n")
-    return io.TextIOWrapper(cast(IO[bytes], _Zip(path)), encoding="utf-8", newline="\n")
+def open_bytes(path: Path, zipped: bool) -> IO[bytes]:
+    """A file for writing; gzip without name and time, so that equal rows give equal bytes."""
+    return cast(IO[bytes], _Zip(path)) if zipped else path.open("wb")
 
 
 class _Zip(gzip.GzipFile):
@@ -220,13 +192,6 @@ class _Zip(gzip.GzipFile):
     def close(self) -> None:
         super().close()
         self._raw.close()
-
-
-def open_source(path: Path, zipped: bool) -> IO[str]:
-    """A UTF-8 text file for reading, line ends untouched."""
-    if zipped:
-        return gzip.open(path, "rt", encoding="utf-8", newline="\n")
-    return path.open(encoding="utf-8", newline="\n")
 
 
 def write_rows(
@@ -245,6 +210,7 @@ def write_rows(
             _write_group(group, writing, output, include_dropped)
         output.close(*_frame(format_, writing, output))
     report = writing.report
+    report.losses = writing.losses.counted()
     report.records, report.images = output.records, writing.images.written
     report.rejected_path = str(output.rejected_path) if report.rejected else None
     return report
@@ -264,7 +230,7 @@ def _write_group(group: list[Row], writing: Writing, output: Output, include_dro
         report.rows += 1
         if not include_dropped and row.get("keep") is False:
             report.left_out["rows that selection dropped"] += 1
-        elif _accepted(report.rows, row, check_row, writing, output):
+        elif _accepted(report.rows, row, writing.steps.check, writing, output):
             kept.append((report.rows, row))
     if not kept:
         return
@@ -303,7 +269,7 @@ def _reject(number: int, row: Row, refused: Refused, writing: Writing, output: O
 
 def is_lines(format_: Format, path: Path) -> bool:
     """Whether the file has one record a line (else an array or an object around one)."""
-    if format_.container == "either":
+    if format_.container in ("either", "object or lines"):
         return not path.name.removesuffix(".gz").endswith(".json")
     return format_.container == "lines"
 
@@ -311,7 +277,7 @@ def is_lines(format_: Format, path: Path) -> bool:
 def _frame(format_: Format, writing: Writing, output: Output) -> tuple[str, str]:
     if output.lines:
         return "", ""
-    if format_.container != "object":
+    if not format_.container.startswith("object"):
         return ("[\n", "\n]\n") if output.records else ("[", "]\n")
     writing.report.records = output.records
     before, key, after = format_.frame(writing)

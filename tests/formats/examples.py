@@ -6,7 +6,7 @@ from typing import Any
 
 _TURNS = [
     {"from": "system", "value": "Judge each step."},
-    {"from": "human", "value": "### Question:\n<image>\nWhich side?\n\n### Solution Process:\nThe left angle is blunted."},
+    {"from": "human", "value": "### Question:\n<image>\nWhich side?\n\n### Solution Process:\nThe left angle."},
     {"from": "gpt", "value": "+"},
     {"from": "human", "value": "Final answer: Right"},
     {"from": "gpt", "value": "-"},
@@ -77,7 +77,7 @@ EXAMPLES: dict[str, list[Any] | dict[str, Any]] = {
     "visualprm": [
         {"id": -1, "image": "cxr/7.png", "conversations": _TURNS},
         {"id": 3, "conversations": [
-            {"from": "human", "value": "### Question:\nSide?\nOptions:\nA. L\nB. R\n\n### Solution Process:\nOnly step."},
+            {"from": "human", "value": "### Question:\nSide?\nOptions:\nA. L\nB. R\n\n### Solution Process:\nOnly."},
             {"from": "gpt", "value": "-"}]},
         {"id": 4, "image": "cxr/8.png", "conversations": [
             {"from": "system", "value": "Short prompt."},
@@ -220,7 +220,8 @@ READ_ONLY: dict[str, list[Any] | dict[str, Any]] = {
         {"question": "Find c.", "final_answer": "3", "reasoning_steps": {
             "text": "Find c.", "mc_value": 0.9, "children": [
                 {"text": "Hence 3.", "mc_value": 1.0, "children": []},
-                {"text": "Let c=2.", "mc_value": 0.5, "children": [{"text": "So 2.", "mc_value": 0.0, "children": []}]}]},
+                {"text": "Let c=2.", "mc_value": 0.5, "children": [
+                    {"text": "So 2.", "mc_value": 0.0, "children": []}]}]},
          "question_id": "7"},
     ],
     "processbench": [

@@ -138,7 +138,8 @@ def test_prmbench_rows_past_the_last_step_are_reported_by_index() -> None:
     problems: list[formats.Problem] = []
     rows = list(formats.read(source, problems=problems))
     lines = [json.loads(line) for line in source.open()]
-    past = [n for n, row in enumerate(lines, start=1) if max(row["error_steps"], default=0) > len(row["modified_process"])]
+    ends = [(max(record["error_steps"], default=0), len(record["modified_process"])) for record in lines]
+    past = [line for line, (error, count) in enumerate(ends, start=1) if error > count]
     assert [problem.line for problem in problems] == past
     assert len(past) == 11
     assert {problem.reason for problem in problems} == {"error_step_past_end"}

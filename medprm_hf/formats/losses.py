@@ -1,0 +1,106 @@
+"""Counting what a format has no place for, and checking that per-step columns line up, fast enough for millions.
+
+    losses = Losses(open_format("visualprm-raw"))
+    losses.add({"question": "Side?", "judge_reasons": ["sound", None], …})
+    losses.counted()   ->  Counter({"judge_reasons": 1})
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import repeat
+from operator import itemgetter
+from typing import Any
+
+from medprm_hf.formats.base import Format, Refused, Row
+from medprm_hf.schema import COLUMNS
+
+_PER_STEP = frozenset(column.name for column in COLUMNS if column.per_step and column.name != "steps")
+_BATCH = 512
+"""Rows whose lost values are counted together, column by column."""
+
+Getter = Callable[[Row], tuple[Any, ...]]
+
+
+def getter(names: Sequence[str]) -> Getter:
+    """A function that takes those values out of a row, always as a tuple."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda row: tuple(row[name] for name in names)
+
+
+class Losses:
+    """Non-empty values per column that a format does not carry."""
+
+    def __init__(self, format_: Format) -> None:
+        self._held = format_.carries | {"keep", "extra"}
+        if "labels" in format_.carries:
+            self._held |= {"review_labels"}
+        if "image" in format_.carries:
+            self._held |= {"image_sha256"}
+        self._names: tuple[str, ...] = ()
+        self._get: Getter = getter(())
+        self._keys = dict[str, None]().keys()
+        self._waiting: list[tuple[Any, ...]] = []
+        self._counts: Counter[str] = Counter()
+
+    def add(self, row: Row) -> None:
+        """Counts one row that was written."""
+        if row.keys() != self._keys:
+            self._learn(row)
+        if "image" not in self._held and row.get("image") is not None:
+            self._counts["image"] += 1
+        self._waiting.append(self._get(row))
+        if len(self._waiting) >= _BATCH:
+            self._count()
+
+    def _learn(self, row: Row) -> None:
+        """Notes which columns rows of this shape lose; the image apart, since it would be held in memory."""
+        self._count()
+        self._names = tuple(name for name in row if name not in self._held and name != "image")
+        self._get, self._keys = getter(self._names), dict.fromkeys(row).keys()
+
+    def _count(self) -> None:
+        for name, column in zip(self._names, zip(*self._waiting, strict=True), strict=False):
+            there = [value for value in column if value is not None and value != ""]
+            if not there:
+                continue
+            if all(type(value) is list for value in there):
+                empty = sum(map(list.count, there, repeat(None)))
+                count = sum(map(len, there)) - empty
+            else:
+                count = len(there)
+            if count:
+                self._counts[name] += count
+        self._waiting.clear()
+
+    def counted(self) -> Counter[str]:
+        """The counts so far."""
+        self._count()
+        return self._counts
+
+
+class Steps:
+    """Checks the steps of rows, most of which have the same columns."""
+
+    def __init__(self) -> None:
+        self._keys = dict[str, None]().keys()
+        self._names: tuple[str, ...] = ()
+        self._get: Getter = getter(())
+
+    def check(self, row: Row) -> None:
+        """Refuses a row whose steps are no texts, or whose per-step columns do not line up with them."""
+        steps = row.get("steps")
+        if steps is None:
+            return
+        if not isinstance(steps, list) or not set(map(type, steps)) <= {str}:
+            raise Refused("steps_not_text", f"steps must be a list of texts, not {str(steps)[:60]!r}", "steps")
+        if row.keys() != self._keys:
+            self._names = tuple(name for name in row if name in _PER_STEP)
+            self._get, self._keys = getter(self._names), dict.fromkeys(row).keys()
+        count = len(steps)
+        for place, column in enumerate(self._get(row)):
+            if column is not None and len(column) != count:
+                name = self._names[place]
+                raise Refused("uneven_steps", f"{name} has {len(column)} entries for {count} steps", name)

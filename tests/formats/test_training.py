@@ -1,0 +1,146 @@
+"""Training scripts take our files: markers match labels under a tokenizer, turns alternate, TRL's code reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from medprm_hf import formats
+from tests.formats.rows import row, rows
+
+GROUP = [
+    row(solution="Let me see.\nStep 1: Look.\nStep 2: So: left."),
+    row(solution_index=1, steps=["Look.", "Hm.", "Left."], step_titles=None, labels=["+", "?", "-"], is_correct=False,
+        expected_accuracy=[0.5, None, 0.0], rollout_correct=None, rollout_total=None, judge_labels=["+", "?", "-"]),
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    """A byte-level BPE trained on nothing, with the marker added as Med-PRM's trainer adds it."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    built = Tokenizer(models.BPE(vocab={token: n for n, token in enumerate(alphabet)}, merges=[]))
+    built.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    built.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(tokenizer_object=built)
+    fast.add_special_tokens({"additional_special_tokens": [" ки"]})
+    return fast
+
+
+def markers(tokenizer: Any, text: str) -> int:
+    marker = tokenizer.convert_tokens_to_ids(" ки")
+    return sum(token == marker for token in tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture,
+                                                                 HealthCheck.too_slow])
+@given(group=rows())
+def test_medprm_has_a_marker_token_for_every_label(tokenizer: Any, group: list[dict[str, Any]], tmp_path: Path) -> None:
+    formats.write([*group, *GROUP], tmp_path / "m.json", "medprm")
+    for question in json.loads((tmp_path / "m.json").read_text()):
+        for solution in question["solutions"]:
+            text = solution["prm_processed_solution"]
+            assert "\n" not in text
+            for key in ("prm_gemini_label", "prm_llama_label", "prm_soft_label", "prm_hard_label"):
+                if key in solution:
+                    assert len(solution[key]) == markers(tokenizer, text)
+            assert markers(tokenizer, solution["orm_processed_solution"]) == 1
+
+
+def test_the_marker_rules_of_medprm(tmp_path: Path) -> None:
+    formats.write(GROUP, tmp_path / "m.json", "medprm")
+    (question,) = json.loads((tmp_path / "m.json").read_text())
+    first, second = question["solutions"]
+    assert first["prm_processed_solution"] == "Step 1: Look. ки Step 2: So: left. ки"
+    assert first["orm_processed_solution"] == "Let me see. Step 1: Look. Step 2: So: left. ки"
+    assert second["prm_processed_solution"] == "Step 1: Look. ки Step 2: Hm. Step 3: Left. ки"
+    assert (second["prm_gemini_label"], second["prm_llama_label"]) == ([1, 0], [1, 0])
+    assert (second["prm_soft_label"], second["prm_hard_label"], second["orm_label"]) == ([0.5, 0.0], [1, 0], 0)
+
+
+def test_visualprm_turns_alternate_as_internvl_expects(tmp_path: Path) -> None:
+    image = {"bytes": b"\x89PNG\r\n\x1a\n0", "path": None}
+    formats.write([*GROUP, row(image=image)], tmp_path / "v.jsonl", "visualprm")
+    for line in (tmp_path / "v.jsonl").read_text().splitlines():
+        record = json.loads(line)
+        roles = [turn["from"] for turn in record["conversations"]]
+        assert roles == ["system", *["human", "gpt"] * (len(roles) // 2)]
+        assert {turn["value"] for turn in record["conversations"][2::2]} <= {"+", "-"}
+        tags = sum(turn["value"].count("<image>") for turn in record["conversations"])
+        assert tags == ("image" in record)
+
+
+def test_trl_takes_the_preference_file(tmp_path: Path) -> None:
+    import datasets
+    from trl import data_utils
+
+    for conversational in (False, True):
+        path = tmp_path / f"p{conversational}.jsonl"
+        report = formats.write(GROUP, path, "preference", conversational=conversational)
+        assert report.records == 1
+        loaded = datasets.load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
+        example = loaded[0]
+        assert data_utils.is_conversational(example) is conversational
+        assert set(example) == {"prompt", "chosen", "rejected"}
+        unpaired = data_utils.unpair_preference_dataset(loaded)
+        assert unpaired["label"] == [True, False]
+        pair = data_utils.extract_prompt({"chosen": "Side? Left.", "rejected": "Side? Right."})
+        assert data_utils.maybe_extract_prompt(example)["prompt"] == example["prompt"]
+        assert pair["prompt"] == "Side?"
+
+
+def test_the_stepwise_file_loads_with_the_types_that_a_trainer_needs(tmp_path: Path) -> None:
+    import datasets
+
+    path = tmp_path / "s.jsonl"
+    formats.write(GROUP, path, "stepwise")
+    loaded = datasets.load_dataset("json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache"))
+    assert loaded.features["labels"].feature.dtype == "bool"
+    assert [len(one) for one in loaded["completions"]] == [len(one) for one in loaded["labels"]] == [2, 2]
+    assert loaded[1]["completions"] == ["Look.", "Hm.\nLeft."]
+
+
+OLD_TRL = """
+import json, sys
+from datasets import load_dataset
+from transformers import AutoTokenizer
+from trl import PRMTrainer
+tokenizer = AutoTokenizer.from_pretrained(sys.argv[2])
+for line in open(sys.argv[1]):
+    row = json.loads(line)
+    row["labels"] = [int(label) for label in row["labels"]]
+    made = PRMTrainer.tokenize_row(row, tokenizer, "\\n", None, None, None, False, False)
+    print(sum(label != -100 for label in made["labels"]), len(row["labels"]))
+"""
+
+
+@pytest.mark.slow
+def test_trl_1_13_tokenizes_the_stepwise_file(tokenizer: Any, tmp_path: Path) -> None:
+    """In a venv of its own, since TRL removed the type in 1.14 (huggingface/trl#7133)."""
+    venv = Path(os.environ.get("MEDPRM_TRL_1_13", "/tmp/trl-1.13"))
+    python = venv / "bin" / "python"
+    if not python.exists():
+        if shutil.disk_usage(venv.parent).free < 8e9:
+            pytest.skip("a venv with trl 1.13 needs 8 GB of disk")
+        subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
+        install = [str(python), "-m", "pip", "install", "-q", "trl==1.13.0"]
+        if subprocess.run(install, check=False, timeout=1500).returncode:
+            shutil.rmtree(venv)
+            pytest.skip("trl 1.13 cannot be installed here")
+    formats.write(GROUP, tmp_path / "s.jsonl", "stepwise")
+    tokenizer.bos_token = None
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    command = [str(python), "-c", OLD_TRL, str(tmp_path / "s.jsonl"), str(tmp_path / "tokenizer")]
+    told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600).stdout
+    assert told.splitlines() == ["2 2", "2 2"]
