@@ -112,13 +112,13 @@ def items(
     `images`: `load` the bytes of those that are there, or keep the `reference`. Paths are relative to
     `image_root`, by default the file's folder. `keep` false leaves `extra` empty and reads faster.
     """
-    from medprm_hf.formats.reading import Reading, read_rows
+    from medprm_hf.formats.reading import FileReading, read_rows
 
     opened = open_format(format or detect(path), **options)
     if not opened.reads:
         raise FormatError(f"{opened.id} is written only: there is nothing that reads it")
     root = None if image_root is None else Path(image_root)
-    yield from read_rows(Reading(opened, Path(path), images, root, keep))
+    yield from read_rows(FileReading(opened, Path(path), images, root, keep))
 
 
 def read(

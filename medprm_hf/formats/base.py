@@ -15,13 +15,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 from medprm_hf.errors import FormatError
-
-if TYPE_CHECKING:
-    from medprm_hf.formats.reading import Reading
-    from medprm_hf.formats.writing import Writing
 
 Row = Mapping[str, Any]
 """One row of the canonical table."""
@@ -107,6 +103,60 @@ class Report:
         ]
         said += [f"  rejected: {count} {reason}" for reason, count in sorted(self.rejections.items())]
         return said + ([f"  rejected rows: {self.rejected_path}"] if self.rejected_path else [])
+
+
+class Writing(Protocol):
+    """One file while it is written: what a format calls to leave out, skip and reference images."""
+
+    report: Report
+    first: Row
+    """The first row that was accepted."""
+    sums: Counter[str]
+    """Sums over what was written, for formats whose frame tells them."""
+    image_mode: str
+
+    def leave_out(self, what: str, count: int = 1) -> None:
+        """Counts steps or rows that are left out on purpose."""
+
+    def skip(self, what: str) -> None:
+        """Counts one row that gives nothing to this file."""
+
+    def image(self, row: Row) -> str | None:
+        """Path of the row's image as the file will say it; null without one."""
+
+    def found_frame(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Keys before and after the list in the file that the first row came from; empty if from elsewhere."""
+        ...
+
+
+class Reading(Protocol):
+    """One file while it is read: what a format calls for a fresh row, its names, its image and its left-overs."""
+
+    problems: list[Problem]
+    """What was met since the reader last took them."""
+    line: int | None
+    number: int
+    """Which record it is, from 1."""
+    head: Mapping[str, Any]
+    """For an object around a list: the keys before the list."""
+    held: list[Any]
+    """Records of a solution that is not complete yet."""
+
+    def row(self, **columns: Any) -> dict[str, Any]:
+        """A row with every carried column null but those given."""
+        ...
+
+    def name(self, row: dict[str, Any], question_id: str | None = None) -> None:
+        """Names a row whose record has no name for it: the question by its content, the solution by its order."""
+
+    def note(self, reason: str, message: str, key: str | None = None) -> None:
+        """Reports something about a record that is kept."""
+
+    def image(self, path: Any, row: dict[str, Any]) -> None:
+        """Fills `image` and `image_sha256` from a path; a missing file is noted, its path kept."""
+
+    def keep(self, rows: Sequence[dict[str, Any]], records: list[Record]) -> None:
+        """Puts into the first row's `extra` what our writer would not write of these records."""
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from medprm_hf.formats.base import Format, Record, Refused
+from medprm_hf.formats.base import Format, Reading, Record, Refused
 from medprm_hf.formats.marks import RIGHT, UNKNOWN, WRONG
 from medprm_hf.formats.visualprocessbench import model_alone
-
-if TYPE_CHECKING:
-    from medprm_hf.formats.reading import Reading
 
 _COLUMNS = frozenset({"question_id", "question", "options", "solution_index", "steps", "labels", "source"})
 

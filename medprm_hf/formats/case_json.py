@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from medprm_hf.formats.base import Format, Record, Refused, Row
+from medprm_hf.formats.base import Format, Reading, Record, Refused, Row, Writing
 from medprm_hf.formats.marks import (
     NEUTRAL,
     RIGHT,
@@ -25,10 +25,6 @@ from medprm_hf.formats.marks import (
     split_question,
     step_labels,
 )
-
-if TYPE_CHECKING:
-    from medprm_hf.formats.reading import Reading
-    from medprm_hf.formats.writing import Writing
 
 CATEGORIES = ("observation", "analysis", "integration", "diagnosis")
 _WORDS = {RIGHT: "correct", WRONG: "incorrect", UNKNOWN: "uncertain", NEUTRAL: "uncertain"}

@@ -11,12 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from medprm_hf.formats.base import Format, Record, Refused
-
-if TYPE_CHECKING:
-    from medprm_hf.formats.reading import Reading
+from medprm_hf.formats.base import Format, Reading, Record, Refused
 
 Steps = list[tuple[str, float | None]]
 

@@ -11,15 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from medprm_hf.formats.base import Format, Record, Refused, Row
+from medprm_hf.formats.base import Format, Reading, Record, Refused, Row, Writing
 from medprm_hf.formats.marks import RIGHT, UNKNOWN, WRONG, refuse_marks, shown_question, split_question, step_labels
 from medprm_hf.formats.medprm_text import MARKER
-
-if TYPE_CHECKING:
-    from medprm_hf.formats.reading import Reading
-    from medprm_hf.formats.writing import Writing
 
 _FIRST = "Step 1: "
 _NUMBER = re.compile(r"(?:\A|\n)Step (\d+): ")

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from medprm_hf.formats.base import Format, Record, Refused, Row
+from medprm_hf.formats.base import Format, Reading, Record, Refused, Row, Writing
 from medprm_hf.formats.marks import (
     RIGHT,
     UNKNOWN,
@@ -29,10 +29,6 @@ from medprm_hf.formats.marks import (
     step_labels,
 )
 from medprm_hf.formats.medprm_text import MARKER, flat, marked, raw_steps, unmarked
-
-if TYPE_CHECKING:
-    from medprm_hf.formats.reading import Reading
-    from medprm_hf.formats.writing import Writing
 
 _BITS = {RIGHT: 1, WRONG: 0}
 

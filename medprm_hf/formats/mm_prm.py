@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from medprm_hf.formats.base import Format, Record, Refused, Row
+from medprm_hf.formats.base import Format, Reading, Record, Refused, Row, Writing
 from medprm_hf.formats.marks import (
     RIGHT,
     WRONG,
@@ -26,10 +26,6 @@ from medprm_hf.formats.marks import (
     split_question,
     step_labels,
 )
-
-if TYPE_CHECKING:
-    from medprm_hf.formats.reading import Reading
-    from medprm_hf.formats.writing import Writing
 
 MARKER = "<prm>"
 _JOINT = "\n\n"

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from medprm_hf.formats.base import Format, Record, Row
+from medprm_hf.formats.base import Format, Reading, Record, Row, Writing
 from medprm_hf.formats.marks import (
     RIGHT,
     UNKNOWN,
@@ -26,10 +26,6 @@ from medprm_hf.formats.marks import (
     value_labels,
 )
 from medprm_hf.formats.medprm_text import MARKER, flat, marked, raw_steps, unmarked
-
-if TYPE_CHECKING:
-    from medprm_hf.formats.reading import Reading
-    from medprm_hf.formats.writing import Writing
 
 _BITS = {RIGHT: 1, WRONG: 0}
 

@@ -10,15 +10,11 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from medprm_hf.formats.base import Format, Record, Refused, Row
+from medprm_hf.formats.base import Format, Reading, Record, Refused, Row, Writing
 from medprm_hf.formats.images import inline
 from medprm_hf.schema import BY_NAME, COLUMNS
-
-if TYPE_CHECKING:
-    from medprm_hf.formats.reading import Reading
-    from medprm_hf.formats.writing import Writing
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,7 @@ class RawJSON(Format):
         """The row itself, its image as a reference or as base64."""
         record = dict(rows[0])
         if record.get("image") is not None:
-            if writing.images.mode == "inline":
+            if writing.image_mode == "inline":
                 record["image"] = inline(record["image"])
             else:
                 path = writing.image(record)

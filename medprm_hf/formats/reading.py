@@ -20,7 +20,7 @@ from medprm_hf.formats.images import LoadMode, load_image
 from medprm_hf.formats.keeping import difference, same
 from medprm_hf.formats.losses import Steps
 from medprm_hf.formats.records import Item, scan
-from medprm_hf.formats.writing import Writing
+from medprm_hf.formats.writing import FileWriting
 from medprm_hf.ids import bytes_hash, content_hash
 from medprm_hf.schema import COLUMNS, Label
 
@@ -30,8 +30,8 @@ NAMELESS = "q-"
 _LABELS = {label.value for label in Label}
 
 
-class Reading:
-    """One file while it is read: what formats call for a fresh row, its names, and its image."""
+class FileReading:
+    """The `Reading` that formats are given."""
 
     def __init__(
         self, format_: Format, path: Path, images: LoadMode = "load", root: Path | None = None, keep: bool = True
@@ -51,7 +51,7 @@ class Reading:
         self._frame: dict[str, Any] | None = None
         self._images = images
         self._root = root or path.parent
-        self._scratch = Writing(format_, path, "as found") if keep and format_.writes else None
+        self._scratch = FileWriting(format_, path, "as found") if keep and format_.writes else None
         wanted = format_.carries | _NAMES | ({"image_sha256"} if "image" in format_.carries else set())
         self._blank = {column.name: None for column in COLUMNS if column.name in wanted}
         self._last: tuple[str, dict[str, Any] | None, str | None] = ("", None, None)
@@ -138,7 +138,7 @@ class Reading:
             self._frame = {"before": before, "after": after}
 
 
-def read_rows(reading: Reading) -> Iterator[dict[str, Any] | Problem]:
+def read_rows(reading: FileReading) -> Iterator[dict[str, Any] | Problem]:
     """Rows and problems of a file, in its order."""
     format_ = reading.format
     reading.look_ahead()
@@ -157,7 +157,7 @@ def read_rows(reading: Reading) -> Iterator[dict[str, Any] | Problem]:
 
 
 def _guarded(
-    rows: Iterator[dict[str, Any]], item: Item | None, reading: Reading
+    rows: Iterator[dict[str, Any]], item: Item | None, reading: FileReading
 ) -> Iterator[dict[str, Any] | Problem]:
     """Rows of one record; what goes wrong becomes one problem that carries the record."""
     try:

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from medprm_hf.formats.base import Format, Record, Refused, Row
+from medprm_hf.formats.base import Format, Reading, Record, Refused, Row, Writing
 from medprm_hf.formats.marks import (
     RIGHT,
     WRONG,
@@ -26,10 +26,6 @@ from medprm_hf.formats.marks import (
     step_labels,
 )
 from medprm_hf.formats.medprm_text import raw_steps
-
-if TYPE_CHECKING:
-    from medprm_hf.formats.reading import Reading
-    from medprm_hf.formats.writing import Writing
 
 SEPARATOR = "\n"
 _QUESTION = frozenset({"image", "question", "options", "clinical_context"})

@@ -19,10 +19,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from medprm_hf.errors import ConfigError
-from medprm_hf.formats.base import Format, Record, Refused, Row
+from medprm_hf.formats.base import Format, Reading, Record, Refused, Row, Writing
 from medprm_hf.formats.marks import (
     NEUTRAL,
     RIGHT,
@@ -34,10 +34,6 @@ from medprm_hf.formats.marks import (
     split_question,
     step_labels,
 )
-
-if TYPE_CHECKING:
-    from medprm_hf.formats.reading import Reading
-    from medprm_hf.formats.writing import Writing
 
 IMAGE_TAG = "<image>"
 QUESTION_HEAD = "### Question:\n"

@@ -13,15 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from medprm_hf.formats.base import Format, Record, Refused, Row
+from medprm_hf.formats.base import Format, Reading, Record, Refused, Row, Writing
 from medprm_hf.formats.marks import answer_place, shown_question, split_question
 from medprm_hf.text.prompts import solve_prompt
-
-if TYPE_CHECKING:
-    from medprm_hf.formats.reading import Reading
-    from medprm_hf.formats.writing import Writing
 
 IMAGE_TAG = "<image>\n"
 

@@ -15,14 +15,11 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from medprm_hf.formats.base import Format, Problem, Record, Refused
+from medprm_hf.formats.base import Format, Problem, Reading, Record, Refused
 from medprm_hf.formats.marks import UNKNOWN, answer_place
 from medprm_hf.formats.vmp_case import fill_case, fill_solution, fill_steps
-
-if TYPE_CHECKING:
-    from medprm_hf.formats.reading import Reading
 
 _COLUMNS = frozenset(
     {"question_id", "image", "question", "options", "answer", "answer_index", "modality", "source", "solution_index",

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from medprm_hf.formats.base import Refused, Row
+from medprm_hf.formats.base import Reading, Refused, Row
 from medprm_hf.formats.marks import RIGHT, UNKNOWN, WRONG, answer_place, domain, letter_or_none, step_labels
 
 if TYPE_CHECKING:
     from medprm_hf.formats.marks import LabelSource
-    from medprm_hf.formats.reading import Reading
 
 CASE_COLUMNS = frozenset(
     {"question_id", "image", "question", "options", "answer_index", "modality", "source", "solution_index",

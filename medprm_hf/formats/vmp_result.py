@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from medprm_hf.formats.base import Format, Record, Row
+from medprm_hf.formats.base import Format, Reading, Record, Row, Writing
 from medprm_hf.formats.vmp_case import (
     CASE_COLUMNS,
     CASE_LOSSES,
@@ -24,10 +24,6 @@ from medprm_hf.formats.vmp_case import (
     last,
 )
 from medprm_hf.formats.vmp_steps import sampled, sampling, solution_keys
-
-if TYPE_CHECKING:
-    from medprm_hf.formats.reading import Reading
-    from medprm_hf.formats.writing import Writing
 
 
 @dataclass(frozen=True)

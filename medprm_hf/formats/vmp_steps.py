@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from medprm_hf.formats.base import Format, Record, Row
+from medprm_hf.formats.base import Format, Reading, Record, Row, Writing
 from medprm_hf.formats.marks import LabelSource, letter_or_none
 from medprm_hf.formats.vmp_case import (
     CASE_COLUMNS,
@@ -27,10 +27,6 @@ from medprm_hf.formats.vmp_case import (
     fill_steps,
     last,
 )
-
-if TYPE_CHECKING:
-    from medprm_hf.formats.reading import Reading
-    from medprm_hf.formats.writing import Writing
 
 _LOSSES = (*CASE_LOSSES, "steps without + or - after the last labelled one", "rollout counts of unlabelled steps")
 

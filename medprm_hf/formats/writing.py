@@ -30,13 +30,14 @@ from medprm_hf.formats.marks import unpack_extra
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
-class Writing:
-    """One file while it is written: what formats call to refuse, leave out and reference images."""
+class FileWriting:
+    """The `Writing` that formats are given, with the report and what it is counted from."""
 
     def __init__(self, format_: Format, path: Path, images: ImageMode) -> None:
         self.format = format_
         self.report = Report(format_.id, str(path))
         self.images = ImageFolder(path, images)
+        self.image_mode: str = images
         self.indent = None if is_lines(format_, path) else format_.indent
         self.first: Row = {}
         self.sums: Counter[str] = Counter()
@@ -204,7 +205,7 @@ def write_rows(
         raise FormatError(f"{path} is a directory: name the file to write")
     if images == "inline" and format_.id != "raw-json":
         raise ConfigError(f"images='inline' needs raw-json, not {format_.id}: use images='files'")
-    writing = Writing(format_, path, images)
+    writing = FileWriting(format_, path, images)
     with Output(path, format_, is_lines(format_, path)) as output:
         for group in groups(rows, format_.unit):
             _write_group(group, writing, output, include_dropped)
@@ -223,7 +224,7 @@ def groups(rows: Iterable[Row], unit: str) -> Iterator[list[Row]]:
     return (list(group) for _, group in itertools.groupby(rows, key=lambda row: row.get("question_id")))
 
 
-def _write_group(group: list[Row], writing: Writing, output: Output, include_dropped: bool) -> None:
+def _write_group(group: list[Row], writing: FileWriting, output: Output, include_dropped: bool) -> None:
     report = writing.report
     kept: list[tuple[int, Row]] = []
     for row in group:
@@ -241,7 +242,7 @@ def _write_group(group: list[Row], writing: Writing, output: Output, include_dro
         if len(kept) == 1:
             _reject(*kept[0], refused, writing, output)
             return
-        alone = Writing(writing.format, output.path, "none")
+        alone = FileWriting(writing.format, output.path, "none")
         good = [
             row for number, row in kept
             if _accepted(number, row, lambda one: alone.encoded([one]), writing, output)
@@ -250,7 +251,7 @@ def _write_group(group: list[Row], writing: Writing, output: Output, include_dro
             output.add(writing.encoded(good))
 
 
-def _accepted(number: int, row: Row, check: Callable[[Row], Any], writing: Writing, output: Output) -> bool:
+def _accepted(number: int, row: Row, check: Callable[[Row], Any], writing: FileWriting, output: Output) -> bool:
     try:
         if writing.format.needs_steps and not row.get("steps"):
             raise Refused("no_steps", "no steps: generate a solution first, or write raw-json", "steps")
@@ -261,7 +262,7 @@ def _accepted(number: int, row: Row, check: Callable[[Row], Any], writing: Writi
     return True
 
 
-def _reject(number: int, row: Row, refused: Refused, writing: Writing, output: Output) -> None:
+def _reject(number: int, row: Row, refused: Refused, writing: FileWriting, output: Output) -> None:
     writing.report.rejected += 1
     writing.report.rejections[refused.reason] += 1
     output.reject(number, row, refused)
@@ -274,7 +275,7 @@ def is_lines(format_: Format, path: Path) -> bool:
     return format_.container == "lines"
 
 
-def _frame(format_: Format, writing: Writing, output: Output) -> tuple[str, str]:
+def _frame(format_: Format, writing: FileWriting, output: Output) -> tuple[str, str]:
     if output.lines:
         return "", ""
     if not format_.container.startswith("object"):
