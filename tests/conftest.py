@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.vllm_server import VllmServer, vllm_binary, vllm_server
 
 # Before transformers is imported: tests never ask the Hub for anything.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -18,3 +21,15 @@ def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from medprm_hf.phantom import model
 
     return model.save(*model.build(seed=0), tmp_path_factory.mktemp("tiny") / "checkpoint")
+
+
+@pytest.fixture(scope="session")
+def vllm_phantom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
+    """A vLLM server with the shipped policy, in float32; skips where there is no vLLM venv."""
+    from medprm_hf.phantom.model import checkpoint
+
+    if vllm_binary() is None:
+        pytest.skip("no vLLM venv: set MEDPRM_VLLM_VENV, or make .venv-vllm with ../shared/tools/vllm-cpu-venv")
+    log = tmp_path_factory.mktemp("vllm") / "server.log"
+    with vllm_server(checkpoint("policy"), "phantom-policy", log) as server:
+        yield server

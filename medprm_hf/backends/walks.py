@@ -53,10 +53,8 @@ class Spread(NamedTuple):
     """The most probable token."""
     cumulated: NDArray[np.float64] | None
     """(V,) cumulated probabilities; None when greedy."""
-    logits: Floats
-    """(V,)"""
-    normaliser: float
-    """log of the sum of exp(logits)."""
+    logprobs: Floats
+    """(V,) natural log-probabilities, before temperature."""
 
 
 Compute = Callable[[list[int]], list[Spread]]
@@ -96,7 +94,7 @@ class Sampler:
         while (spread := self._known.get(walk.node)) is not None:
             token = self._draw(spread, walk, draws)
             walk.tokens.append(token)
-            walk.logprobs.append(float(spread.logits[token]) - spread.normaliser)
+            walk.logprobs.append(float(spread.logprobs[token]))
             walk.finish = self._finish(walk, token)
             if walk.finish:
                 return True

@@ -101,9 +101,8 @@ class Wave:
 def spreads_of(logits: Tensor, temperature: float, top_p: float) -> list[Spread]:
     """One Spread a row of (N, V) logits."""
     best = logits.argmax(-1).tolist()
-    normalisers = torch.logsumexp(logits, -1).tolist()
-    rows = logits.cpu().numpy()
+    rows = torch.log_softmax(logits, -1).cpu().numpy()
     if temperature <= 0:
-        return [Spread(b, None, row, z) for b, row, z in zip(best, rows, normalisers, strict=True)]
+        return [Spread(token, None, row) for token, row in zip(best, rows, strict=True)]
     sums = cumulated(logits, temperature, top_p).cpu().numpy()
-    return [Spread(b, s, row, z) for b, s, row, z in zip(best, sums, rows, normalisers, strict=True)]
+    return [Spread(token, own, row) for token, own, row in zip(best, sums, rows, strict=True)]
