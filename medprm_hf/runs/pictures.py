@@ -73,7 +73,9 @@ def recall(table: Sequence[dict[str, Any]]) -> str:
     axes.imshow(grid, cmap="YlGnBu", vmin=0, vmax=1.25, aspect="auto")
     for y, row in enumerate(grid):
         for x, share in enumerate(row):
-            axes.text(x, y, f"{share:.2f}", ha="center", va="center", fontsize=8.5, color="white" if share > 0.6 else INK)
+            axes.text(
+                x, y, f"{share:.2f}", ha="center", va="center", fontsize=8.5, color="white" if share > 0.6 else INK
+            )
     seen = shown[0].get("errors_seen", {}) if shown else {}
     axes.set_xticks(range(len(kinds)), [f"{kind}\nn={seen.get(kind, 0)}" for kind in kinds], fontsize=8.5)
     axes.set_yticks(range(len(shown)), [entry["signal"] for entry in shown])

@@ -90,7 +90,7 @@ def test_readme_names_only_commands_that_exist() -> None:
     assert named, "README shows no command"
     assert set(named) <= known
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert {target for target in re.findall(r"make ([a-z-]+)", readme)} <= targets
+    assert set(re.findall(r"make ([a-z-]+)", readme)) <= targets
 
 
 def test_readme_python_names_are_public() -> None:

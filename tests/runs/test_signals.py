@@ -30,7 +30,9 @@ def rows(split: str, n: int = 40) -> list[dict[str, Any]]:
         row["judge_labels"] = ["+" if step.right else "-" for step in truth]
         row["judge_confidence"] = ["high"] * len(steps)
         row["judge_p_plus"] = [None] * len(steps)
-        row["labels"] = ["?" if right != step.right else "+" if right else "-" for right, step in zip(blind, truth)]
+        row["labels"] = [
+            "?" if right != step.right else "+" if right else "-" for right, step in zip(blind, truth, strict=True)
+        ]
         row["review_labels"] = ["+" if step.right else "-" for step in truth]
         out.append(row)
     return out

@@ -65,7 +65,7 @@ def test_kill_minus_nine_at_random_moments(recipe: Path, tmp_path: Path) -> None
     while True:
         before = markers(out)
         process = start(recipe, out)
-        if finished(process, lambda: markers(out).keys() > before.keys()):
+        if finished(process, lambda seen=before: markers(out).keys() > seen.keys()):
             break
         time.sleep(0.6 * chance.random())
         process.kill()
@@ -87,7 +87,10 @@ def test_ctrl_c_says_how_to_go_on(recipe: Path, tmp_path: Path) -> None:
     assert process.returncode == 130
     assert "medprm resume" in said and "Traceback" not in said
     done = subprocess.run(
-        [sys.executable, "-m", "medprm_hf.cli", "resume", str(tmp_path / "run")], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "medprm_hf.cli", "resume", str(tmp_path / "run")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "report.html").is_file()
