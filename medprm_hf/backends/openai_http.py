@@ -55,6 +55,8 @@ class OpenAISettings:
     """native, prompt, or auto: native where the server is known to continue (vLLM, SGLang), else prompt."""
     logprobs: int = 0
     """1 asks for the log-probability of each token."""
+    seeds: int = 1
+    """0 sends no seed, for servers that cannot take one (vLLM on a CPU: only with --no-enable-chunked-prefill)."""
 
 
 class OpenAIBackend:
@@ -159,7 +161,11 @@ class OpenAIBackend:
         return True
 
     async def _ask(self, request: Request, places: list[int]) -> tuple[list[Completion | Failure], int]:
-        body = wire.payload(request, self.model, places, self._continuation(request), bool(self._settings.logprobs))
+        body = wire.payload(request, self.model, places, self._continuation(request))
+        if self._settings.logprobs:
+            body["logprobs"] = True
+        if not self._settings.seeds:
+            del body["seed"]
         found = await self._send("POST", "/chat/completions", body)
         try:
             answers, paid = wire.read_choices(found, request), wire.prompt_tokens(found)

@@ -41,9 +41,7 @@ def data_url(image: bytes) -> str:
     return f"data:{mime(image)};base64,{base64.b64encode(image).decode()}"
 
 
-def payload(
-    request: Request, model: str, places: Sequence[int], continuation: Continuation, logprobs: bool
-) -> dict[str, Any]:
+def payload(request: Request, model: str, places: Sequence[int], continuation: Continuation) -> dict[str, Any]:
     """The body that asks for the given places of a request (at temperature 0 one answer serves them all)."""
     sampling = request.sampling
     body: dict[str, Any] = {
@@ -57,8 +55,6 @@ def payload(
         body |= {"n": len(places), "top_p": sampling.top_p}
     if sampling.stop:
         body["stop"] = list(sampling.stop)
-    if logprobs:
-        body["logprobs"] = True
     if continuation == "native":
         body |= {"add_generation_prompt": False, "continue_final_message": True}
     return body

@@ -256,6 +256,10 @@ def test_sampling_and_keys_reach_the_server() -> None:
         }
         assert body["seed"] != server.seen[1]["seed"] and 0 <= body["seed"] < 2**31
         client.close()
+        unseeded = backend(server, seeds=0)
+        unseeded.complete([ask()])
+        assert "seed" not in server.seen[-1]
+        unseeded.close()
 
 
 def test_greedy_asks_once_for_all_places() -> None:
