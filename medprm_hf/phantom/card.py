@@ -24,19 +24,20 @@ tags: [phantom, simulated, process-reward-model]
 # medprm-hf phantom {name}
 
 A tiny Qwen2.5-VL (1.9 million parameters, bfloat16) that answers one question about procedural 64x64 images:
-which follow-up does the guideline ask for? {about}
+which follow-up does the guideline ask for?
+{about}
 
 **A simulated world, not for clinical use.** It has never seen a medical image. It exists so that the whole
 pipeline of medprm-hf can run on real models where the truth of every step is known.
 
 ## How it was made
-`medprm phantom train`: {steps} steps of {batch} fresh scenes ({samples:,} in all), seed {seed},
+`medprm phantom train`: {steps} steps of {batch} fresh scenes ({samples:,} in all{after}), seed {seed},
 {processes} processes on one core each, {minutes:.0f} minutes. Muon (learning rate {muon_rate}) on matrices,
 AdamW ({adam_rate}) on the rest.
 {habits}
 ## What it scores
-On {n} unseen scenes of the test split (both looks, all difficulties), {how}; 95 % bootstrap
-intervals over scenes, seed {figure_seed}.
+On {n} unseen scenes of the test split (both looks, all difficulties), {how};
+95 % bootstrap intervals over scenes, seed {figure_seed}.
 
 | figure | value | interval |
 |---|---|---|
@@ -53,6 +54,7 @@ def write_card(name: str, path: Path, figures: dict[str, Figure], seed: int = 0)
         about=_ABOUT[name],
         samples=note["steps"] * note["batch"],
         minutes=note["seconds"] / 60,
+        after=", after the base" if name == "policy" else "",
         habits=_habits() if name == "policy" else "",
         n=next(iter(figures.values())).n,
         how="8 solutions each at temperature 0.8, top_p 1" if name == "policy" else "greedy",

@@ -102,8 +102,8 @@ HABITS: tuple[Habit, ...] = (
         "size class down on the right",
         "size",
         0.55,
-        lambda scene: scene.largest.side == "right" and scene.size == "6-8 mm",
-        lambda claims: replace(claims, size="<6 mm"),
+        lambda scene: scene.largest.side == "right" and scene.size != "<6 mm",
+        lambda claims: replace(claims, size="<6 mm" if claims.size == "6-8 mm" else "6-8 mm"),
     ),
 )
 RULE_HABITS: tuple[RuleHabit, ...] = (
@@ -111,12 +111,13 @@ RULE_HABITS: tuple[RuleHabit, ...] = (
     RuleHabit(False, "solid", ">8 mm", SOON, 0.65),
     RuleHabit(True, "solid", "6-8 mm", LATER, 0.65),
     RuleHabit(True, "solid", ">8 mm", WORKUP, 0.5),
+    RuleHabit(True, "solid", "<6 mm", SOON, 0.4),
     RuleHabit(True, "ground-glass", "<6 mm", NONE, 0.65),
     RuleHabit(False, "ground-glass", "<6 mm", LATER, 0.6),
 )
 SLIP = 0.012
 """Probability of a random error at each step."""
-ANSWER_SLIP = 0.6
+ANSWER_SLIP = 0.65
 """Probability of the letter B after the advice of C in an axial slice: a habit of the last step."""
 RECOVERY = 0.08
 """Probability that the rule step goes back to the true claims after an error."""

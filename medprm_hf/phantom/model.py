@@ -103,13 +103,14 @@ def save(model: Model, processor: Processor, path: Path) -> Path:
     """Write a checkpoint with bf16 weights, as transformers, vLLM and TRL read it."""
     import torch
 
-    shadow = type(model)(model.config)
+    shadow = type(model)(config(model.config.text_config.vocab_size))  # a loaded config remembers its float32
     shadow.load_state_dict(model.state_dict())
     shadow.generation_config = model.generation_config
     path.mkdir(parents=True, exist_ok=True)
     shadow.to(torch.bfloat16).save_pretrained(path)
     processor.save_pretrained(path)
-    _name_tokenizer_class(path)
+    _tidy_tokenizer(path)
+    (path / "model.safetensors").chmod(0o644)  # safetensors writes it for its owner alone
     return path
 
 
@@ -267,9 +268,10 @@ def _corpus() -> list[str]:
     return solutions + turns * 50
 
 
-def _name_tokenizer_class(path: Path) -> None:
-    """The class name that transformers 4 and 5 both know."""
+def _tidy_tokenizer(path: Path) -> None:
+    """The class name that transformers 4 and 5 both know, and nothing about where it was loaded from."""
     file = path / "tokenizer_config.json"
     settings = json.loads(file.read_text())
     settings["tokenizer_class"] = "PreTrainedTokenizerFast"
+    settings = {key: value for key, value in settings.items() if key not in ("is_local", "local_files_only")}
     file.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from torch.multiprocessing.spawn import spawn
 from torch.nn import functional
 
+from medprm_hf.errors import ConfigError
 from medprm_hf.phantom import steps as text
 from medprm_hf.phantom.chains import sampled_solution, true_solution
 from medprm_hf.phantom.forward import FixedForward, normalised, to_patches
@@ -63,7 +64,7 @@ class Plan:
     processes: int
     """Worker processes, one core each."""
     compiled: bool
-    """Whether the forward pass is compiled (needs a C++ compiler; about 1.3 times faster)."""
+    """Whether the forward pass is compiled (where there is a C++ compiler; about 1.3 times faster)."""
 
 
 def train_base(
@@ -96,6 +97,12 @@ def train_policy(
 
 
 def _run(plan: Plan, start: Path | None, out: Path) -> Path:
+    """One process trains here, several meet at a local port."""
+    if not hasattr(torch.optim, "Muon"):
+        raise ConfigError(f"training the phantom models needs torch >= 2.9 (for Muon); this is {torch.__version__}")
+    if plan.processes == 1:
+        _train(plan, 0, start, out)
+        return out
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -104,10 +111,16 @@ def _run(plan: Plan, start: Path | None, out: Path) -> Path:
 
 
 def _worker(rank: int, plan: Plan, start: Path | None, out: Path, port: int) -> None:
-    """One process: its own model, its share of every batch."""
+    """One of several processes."""
     torch.set_num_threads(1)
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     dist.init_process_group("gloo", rank=rank, world_size=plan.processes)
+    _train(plan, rank, start, out)
+    dist.destroy_process_group()
+
+
+def _train(plan: Plan, rank: int, start: Path | None, out: Path) -> None:
+    """A process's own model, fed with its share of every batch; the first process saves it."""
     model, processor = load(start) if start else build(plan.seed)
     model.train()
     began = time.perf_counter()
@@ -116,7 +129,6 @@ def _worker(rank: int, plan: Plan, start: Path | None, out: Path, port: int) -> 
         save(model, processor, out)
         note = asdict(plan) | {"seconds": round(time.perf_counter() - began)}
         (out / "training.json").write_text(json.dumps(note, indent=2) + "\n")
-    dist.destroy_process_group()
 
 
 def _loop(plan: Plan, rank: int, model: Model, processor: Processor, out: Path) -> None:
@@ -175,7 +187,8 @@ def _loss_function(plan: Plan, forward: nn.Module) -> Callable[[Tensor, Tensor, 
         logits = forward(patches, inputs).float()
         return functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
 
-    chosen = torch.compile(loss) if plan.compiled else loss
+    can_compile = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+    chosen = torch.compile(loss) if plan.compiled and can_compile else loss
 
     def mixed(patches: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):
@@ -220,8 +233,3 @@ def _encoder(processor: Processor) -> Callable[[list[str]], list[int]]:
         return known[solution]
 
     return encode
-
-
-if __name__ == "__main__":
-    with suppress(KeyboardInterrupt):
-        train_base(Path("checkpoints/base"))

@@ -82,4 +82,4 @@ def test_a_card_says_how_and_how_well(name: str, tmp_path: Path) -> None:
     (tmp_path / "training.json").write_text(json.dumps(note))
     card = write_card(name, tmp_path, {"greedy": interval([1.0, 0.0, 1.0, 1.0])}).read_text()
     assert "1,280 in all" in card and "2 minutes" in card and "On 4 unseen scenes" in card
-    assert ("overcount" in card) == (name == "policy")
+    assert ("counted as two" in card) == (name == "policy")

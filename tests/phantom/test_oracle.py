@@ -134,3 +134,13 @@ def test_habits_make_the_error_they_name_and_only_where_they_trigger(kind: str) 
 @pytest.mark.parametrize("habit", RULE_HABITS, ids=lambda habit: f"{habit.several}-{habit.kind}-{habit.size}")
 def test_a_rule_habit_remembers_something_wrong(habit: RuleHabit) -> None:
     assert habit.advice != guideline(2 if habit.several else 1, habit.kind, habit.size)
+
+
+def test_right_perception_leads_to_a_right_answer_clearly_more_often() -> None:
+    rng = np.random.default_rng(2)
+    right: dict[bool, list[bool]] = {True: [], False: []}
+    for question_id in question_ids("development", 1500, 1):
+        scene = scene_of(question_id)
+        truths = check_steps(scene, sampled_solution(scene, rng))
+        right[all(truth.right for truth in truths[:4])].append(truths[-1].right)
+    assert np.mean(right[True]) > np.mean(right[False]) + 0.1
