@@ -13,6 +13,8 @@ from tests.vllm_server import VllmServer, vllm_binary, vllm_server
 # Before transformers is imported: tests never ask the Hub for anything.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+# Before torch is: two threads that wait for one another take ten times as long as one when the cores are busy.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
