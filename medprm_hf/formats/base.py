@@ -101,6 +101,8 @@ class Report:
             f"  lost: {column}: {count} not representable in {self.format}"
             for column, count in sorted(self.losses.items())
         ]
+        kept = Counter(problem.reason for problem in self.problems if problem.kept)
+        said += [f"  noted in the source: {count} {reason}" for reason, count in sorted(kept.items())]
         said += [f"  rejected: {count} {reason}" for reason, count in sorted(self.rejections.items())]
         return said + ([f"  rejected rows: {self.rejected_path}"] if self.rejected_path else [])
 

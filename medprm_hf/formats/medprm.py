@@ -28,7 +28,7 @@ from medprm_hf.formats.marks import (
     solution_text,
     step_labels,
 )
-from medprm_hf.formats.medprm_text import MARKER, flat, marked, raw_steps, unmarked
+from medprm_hf.formats.medprm_text import MARKER, flat, marked, steps_of
 
 _BITS = {RIGHT: 1, WRONG: 0}
 
@@ -136,20 +136,18 @@ class MedPRM(Format):
         yield from rows
 
     def _fill(self, row: dict[str, Any], solution: Mapping[str, Any]) -> None:
-        found = unmarked(solution["prm_processed_solution"])
-        raw = raw_steps(solution.get("solution") or "")
-        row["steps"] = raw if [flat(text) for text in raw] == found.steps else found.steps
+        row["steps"], known = steps_of(solution.get("solution") or "", solution["prm_processed_solution"])
         row["solution"] = solution.get("solution")
         row["final_answer"] = solution.get("answer")
         score = solution.get("score")
         row["is_correct"] = bool(score) if score in (0, 1) else None
-        labels = _spread(solution, "prm_gemini_label", found.known)
-        judged = _spread(solution, "prm_llama_label", found.known)
-        hard = _spread(solution, "prm_hard_label", found.known)
-        row["expected_accuracy"] = _spread(solution, "prm_soft_label", found.known)
+        labels = _spread(solution, "prm_gemini_label", known)
+        judged = _spread(solution, "prm_llama_label", known)
+        hard = _spread(solution, "prm_hard_label", known)
+        row["expected_accuracy"] = _spread(solution, "prm_soft_label", known)
         row["judge_labels"] = None if judged is None else _signs(judged)
         chosen = labels if labels is not None else hard
-        row["labels"] = _signs(chosen if chosen is not None else [None] * len(found.known))
+        row["labels"] = _signs(chosen if chosen is not None else [None] * len(known))
 
     @classmethod
     def recognises(cls, record: Mapping[str, Any], head: Mapping[str, Any]) -> bool:

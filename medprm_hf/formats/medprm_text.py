@@ -53,6 +53,11 @@ def unmarked(text: str) -> Marked:
     known: list[bool] = []
     for place, part in enumerate([*labelled, tail]):
         last = place == len(labelled)
+        start = f" Step {len(steps) + 1}: " if place else "Step 1: "
+        if not last and part.startswith(start) and "Step " not in part[len(start) :]:
+            steps.append(part[len(start) :])  # the usual case, told without a regular expression
+            known.append(True)
+            continue
         before, found = _numbered(part, len(steps) + 1)
         if not found and not last:
             found = [before.removeprefix(" ")]
@@ -76,6 +81,20 @@ def _numbered(part: str, first: int) -> tuple[str, list[str]]:
     ends = [*(match.start() for match in marks[1:]), len(part)]
     texts = [part[match.end() : end] for match, end in zip(marks, ends, strict=True)]
     return part[: marks[0].start()], [*(text.removesuffix(" ") for text in texts[:-1]), texts[-1]]
+
+
+def steps_of(solution: str, processed: str) -> tuple[list[str], list[bool]]:
+    """Steps and markers of a processed solution, with the line breaks that the raw solution shows."""
+    found = unmarked(processed)
+    if numbered(found.steps) == solution:
+        return found.steps, found.known
+    raw = raw_steps(solution)
+    return raw if [flat(text) for text in raw] == found.steps else found.steps, found.known
+
+
+def numbered(steps: Sequence[str]) -> str:
+    """Steps as lines that begin with `Step n: `."""
+    return "\n".join([f"Step {number}: {text}" for number, text in enumerate(steps, start=1)])
 
 
 def raw_steps(solution: str) -> list[str]:

@@ -25,7 +25,7 @@ from medprm_hf.formats.marks import (
     solution_text,
     value_labels,
 )
-from medprm_hf.formats.medprm_text import MARKER, flat, marked, raw_steps, unmarked
+from medprm_hf.formats.medprm_text import MARKER, marked, steps_of
 
 _BITS = {RIGHT: 1, WRONG: 0}
 
@@ -135,9 +135,7 @@ class QuestionJSON(Format):
 
 
 def _fill(row: dict[str, Any], solution: Mapping[str, Any]) -> None:
-    found = unmarked(solution["prm_processed_solution"])
-    raw = raw_steps(solution.get("solution") or "")
-    row["steps"] = raw if [flat(text) for text in raw] == found.steps else found.steps
+    row["steps"], _ = steps_of(solution.get("solution") or "", solution["prm_processed_solution"])
     row["solution"] = solution.get("solution")
     row["final_answer"] = solution.get("answer")
     score = solution.get("score")

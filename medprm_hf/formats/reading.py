@@ -16,9 +16,9 @@ from typing import Any
 
 from medprm_hf.errors import ImageError
 from medprm_hf.formats.base import Format, Problem, Record, Refused
+from medprm_hf.formats.columns import Columns
 from medprm_hf.formats.images import LoadMode, load_image
 from medprm_hf.formats.keeping import difference, same
-from medprm_hf.formats.losses import Steps
 from medprm_hf.formats.records import Item, scan
 from medprm_hf.formats.writing import FileWriting
 from medprm_hf.ids import bytes_hash, content_hash
@@ -47,7 +47,7 @@ class FileReading:
         """For `object` files: the keys before the list."""
         self.held: list[Record] = []
         """Records of a solution that is not complete yet (one record a step)."""
-        self.steps = Steps()
+        self.columns = Columns(format_)
         self._frame: dict[str, Any] | None = None
         self._images = images
         self._root = root or path.parent
@@ -115,7 +115,7 @@ class FileReading:
             ours = []
         except (TypeError, ValueError, KeyError, AttributeError, IndexError):
             for row in rows:
-                check_read(row, self.steps)  # says more about what is wrong with the row
+                check_read(row, self.columns)  # says more about what is wrong with the row
             raise
         extra: dict[str, Any] = {}
         if not same(ours, records):
@@ -162,7 +162,7 @@ def _guarded(
     """Rows of one record; what goes wrong becomes one problem that carries the record."""
     try:
         for row in rows:
-            check_read(row, reading.steps)
+            check_read(row, reading.columns)
             if reading.problems:
                 yield from reading.problems
                 reading.problems.clear()
@@ -179,14 +179,14 @@ def _guarded(
         reading.problems.clear()
 
 
-def check_read(row: Mapping[str, Any], steps: Steps) -> None:
+def check_read(row: Mapping[str, Any], columns: Columns) -> None:
     """Refuses rows that the table cannot hold: mixed types, uneven steps, labels of other kinds."""
     if not isinstance(row.get("question"), str):
         raise Refused("mixed_types", f"question must be a text, not {str(row.get('question'))[:60]!r}", "question")
     options = row.get("options")
     if options and not all(isinstance(option, str) for option in options):
         raise Refused("mixed_types", f"options must be texts, not {str(options)[:60]}", "options")
-    steps.check(row)
+    columns.check(row)
     for name in ("labels", "review_labels", "judge_labels"):
         if row.get(name) and not _LABELS.issuperset(row[name]):
             raise Refused("unknown_label", f"{name} must be + - 0 or ?, not {row[name]}", name)

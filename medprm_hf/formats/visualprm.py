@@ -145,8 +145,25 @@ class VisualPRM(Format):
         row["labels"] = [_LABELS.get(turn["value"], UNKNOWN) for turn in turns[1::2]]
         reading.image(record.get("image"), row)
         reading.name(row)
-        reading.keep([row], [record])
+        if not self._ours(record):
+            reading.keep([row], [record])
         yield row
+
+    def _ours(self, record: Mapping[str, Any]) -> bool:
+        """Whether our writer is sure to give the record back as it stands, so that it need not be tried."""
+        turns = record["conversations"]
+        image = list(record) == ["id", "image", "conversations"] and isinstance(record["image"], str)
+        start = f"{QUESTION_HEAD}{IMAGE_TAG}\n" if image else QUESTION_HEAD
+        return (
+            (image or list(record) == ["id", "conversations"])
+            and record["id"] == -1
+            and turns[0] == {"from": "system", "value": self.system_prompt}
+            and turns[1]["value"].startswith(start)
+            and [*map(list, turns)] == [["from", "value"]] * len(turns)
+            and not any(IMAGE_TAG in turn["value"] for turn in turns[3::2])
+            and turns[1]["value"].count(IMAGE_TAG) == image
+            and _TOKENS.keys() >= {turn["value"] for turn in turns[2::2]}
+        )
 
     @classmethod
     def recognises(cls, record: Mapping[str, Any], head: Mapping[str, Any]) -> bool:

@@ -22,9 +22,9 @@ from typing import IO, Any, cast
 
 from medprm_hf.errors import ConfigError, FormatError
 from medprm_hf.formats.base import Format, Record, Refused, Report, Row
+from medprm_hf.formats.columns import Columns
 from medprm_hf.formats.images import ImageFolder, ImageMode
 from medprm_hf.formats.keeping import restored
-from medprm_hf.formats.losses import Losses, Steps
 from medprm_hf.formats.marks import unpack_extra
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
@@ -44,8 +44,7 @@ class FileWriting:
         """Sums over what was written, for formats whose frame tells them."""
         self._tally: Counter[str] = Counter()
         self._skipped = 0
-        self.losses = Losses(format_)
-        self.steps = Steps()
+        self.columns = Columns(format_)
 
     def leave_out(self, what: str, count: int = 1) -> None:
         """Counts steps or rows that are left out on purpose."""
@@ -84,7 +83,7 @@ class FileWriting:
         self.report.left_out.update(self._tally)
         self.report.written += len(group) - self._skipped
         for row in group:
-            self.losses.add(row)
+            self.columns.lose(row)
         return texts
 
 
@@ -211,17 +210,18 @@ def write_rows(
             _write_group(group, writing, output, include_dropped)
         output.close(*_frame(format_, writing, output))
     report = writing.report
-    report.losses = writing.losses.counted()
+    report.losses = writing.columns.losses()
     report.records, report.images = output.records, writing.images.written
     report.rejected_path = str(output.rejected_path) if report.rejected else None
     return report
 
 
 def groups(rows: Iterable[Row], unit: str) -> Iterator[list[Row]]:
-    """Rows one by one, or all neighbours of one question together."""
+    """Rows one by one, or all neighbours of one question together (a row without question stands alone)."""
     if unit == "row":
         return ([row] for row in rows)
-    return (list(group) for _, group in itertools.groupby(rows, key=lambda row: row.get("question_id")))
+    named = itertools.groupby(rows, key=lambda row: row.get("question_id") or object())
+    return (list(group) for _, group in named)
 
 
 def _write_group(group: list[Row], writing: FileWriting, output: Output, include_dropped: bool) -> None:
@@ -231,7 +231,7 @@ def _write_group(group: list[Row], writing: FileWriting, output: Output, include
         report.rows += 1
         if not include_dropped and row.get("keep") is False:
             report.left_out["rows that selection dropped"] += 1
-        elif _accepted(report.rows, row, writing.steps.check, writing, output):
+        elif _accepted(report.rows, row, writing.columns.check, writing, output):
             kept.append((report.rows, row))
     if not kept:
         return

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from medprm_hf.formats.visualprm import SYSTEM_PROMPT
+
 _TURNS = [
     {"from": "system", "value": "Judge each step."},
     {"from": "human", "value": "### Question:\n<image>\nWhich side?\n\n### Solution Process:\nThe left angle."},
@@ -79,6 +81,10 @@ EXAMPLES: dict[str, list[Any] | dict[str, Any]] = {
         {"id": 3, "conversations": [
             {"from": "human", "value": "### Question:\nSide?\nOptions:\nA. L\nB. R\n\n### Solution Process:\nOnly."},
             {"from": "gpt", "value": "-"}]},
+        {"id": -1, "image": "", "conversations": [
+            {"from": "system", "value": SYSTEM_PROMPT},
+            {"from": "human", "value": "### Question:\nSide?\n\n### Solution Process:\nLeft."},
+            {"from": "gpt", "value": "="}]},
         {"id": 4, "image": "cxr/8.png", "conversations": [
             {"from": "system", "value": "Short prompt."},
             {"from": "human", "value": "<image>\nQuestion: Side?\nOptions:\nA. L\nB. R\nStep 1: Look."},
@@ -169,6 +175,8 @@ EXAMPLES: dict[str, list[Any] | dict[str, Any]] = {
         {"prompt": "Which side is the effusion on?",
          "completions": ["The left angle is blunted.", "So the answer is right."], "labels": [True, False]},
         {"prompt": "Side?", "completions": ["Left."], "labels": [True], "images": ["1.png"]},
+        {"prompt": "Side?", "completions": ["Left.", "No."], "labels": [1, 0]},
+        {"completions": ["Left."], "prompt": "Side?", "labels": [False], "id": 3},
     ],
     "preference": [
         {"prompt": "Which side?", "chosen": "Step 1: Look.\nStep 2: Left.", "rejected": "Step 1: Right."},

@@ -1,8 +1,9 @@
 """Counting what a format has no place for, and checking that per-step columns line up, fast enough for millions.
 
-    losses = Losses(open_format("visualprm-raw"))
-    losses.add({"question": "Side?", "judge_reasons": ["sound", None], …})
-    losses.counted()   ->  Counter({"judge_reasons": 1})
+    columns = Columns(open_format("visualprm-raw"))
+    columns.check(row)     refuses what does not line up
+    columns.lose({"question": "Side?", "judge_reasons": ["sound", None], …})
+    columns.losses()       ->  Counter({"judge_reasons": 1})
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ def getter(names: Sequence[str]) -> Getter:
     return lambda row: tuple(row[name] for name in names)
 
 
-class Losses:
-    """Non-empty values per column that a format does not carry."""
+class Columns:
+    """What is asked of every row's columns: most rows have the same, so the names are looked up once."""
 
     def __init__(self, format_: Format) -> None:
         self._held = format_.carries | {"keep", "extra"}
@@ -39,14 +40,30 @@ class Losses:
             self._held |= {"review_labels"}
         if "image" in format_.carries:
             self._held |= {"image_sha256"}
-        self._names: tuple[str, ...] = ()
-        self._get: Getter = getter(())
         self._keys = dict[str, None]().keys()
+        self._names: tuple[str, ...] = ()
+        self._steps: tuple[str, ...] = ()
+        self._get = self._get_steps = getter(())
         self._waiting: list[tuple[Any, ...]] = []
         self._counts: Counter[str] = Counter()
 
-    def add(self, row: Row) -> None:
-        """Counts one row that was written."""
+    def check(self, row: Row) -> None:
+        """Refuses a row whose steps are no texts, or whose per-step columns do not line up with them."""
+        if row.keys() != self._keys:
+            self._learn(row)
+        steps = row.get("steps")
+        if steps is None:
+            return
+        if type(steps) is not list or not set(map(type, steps)) <= {str}:
+            raise Refused("steps_not_text", f"steps must be a list of texts, not {str(steps)[:60]!r}", "steps")
+        count = len(steps)
+        for place, column in enumerate(self._get_steps(row)):
+            if column is not None and len(column) != count:
+                name = self._steps[place]
+                raise Refused("uneven_steps", f"{name} has {len(column)} entries for {count} steps", name)
+
+    def lose(self, row: Row) -> None:
+        """Counts what a row that was written has lost; `check` must have seen it last, or one of its kind."""
         if row.keys() != self._keys:
             self._learn(row)
         if "image" not in self._held and row.get("image") is not None:
@@ -58,8 +75,10 @@ class Losses:
     def _learn(self, row: Row) -> None:
         """Notes which columns rows of this shape lose; the image apart, since it would be held in memory."""
         self._count()
+        self._keys = dict.fromkeys(row).keys()
         self._names = tuple(name for name in row if name not in self._held and name != "image")
-        self._get, self._keys = getter(self._names), dict.fromkeys(row).keys()
+        self._steps = tuple(name for name in row if name in _PER_STEP)
+        self._get, self._get_steps = getter(self._names), getter(self._steps)
 
     def _count(self) -> None:
         for name, column in zip(self._names, zip(*self._waiting, strict=True), strict=False):
@@ -67,40 +86,14 @@ class Losses:
             if not there:
                 continue
             if all(type(value) is list for value in there):
-                empty = sum(map(list.count, there, repeat(None)))
-                count = sum(map(len, there)) - empty
+                count = sum(map(len, there)) - sum(map(list.count, there, repeat(None)))
             else:
                 count = len(there)
             if count:
                 self._counts[name] += count
         self._waiting.clear()
 
-    def counted(self) -> Counter[str]:
-        """The counts so far."""
+    def losses(self) -> Counter[str]:
+        """Lost values per column so far."""
         self._count()
         return self._counts
-
-
-class Steps:
-    """Checks the steps of rows, most of which have the same columns."""
-
-    def __init__(self) -> None:
-        self._keys = dict[str, None]().keys()
-        self._names: tuple[str, ...] = ()
-        self._get: Getter = getter(())
-
-    def check(self, row: Row) -> None:
-        """Refuses a row whose steps are no texts, or whose per-step columns do not line up with them."""
-        steps = row.get("steps")
-        if steps is None:
-            return
-        if not isinstance(steps, list) or not set(map(type, steps)) <= {str}:
-            raise Refused("steps_not_text", f"steps must be a list of texts, not {str(steps)[:60]!r}", "steps")
-        if row.keys() != self._keys:
-            self._names = tuple(name for name in row if name in _PER_STEP)
-            self._get, self._keys = getter(self._names), dict.fromkeys(row).keys()
-        count = len(steps)
-        for place, column in enumerate(self._get(row)):
-            if column is not None and len(column) != count:
-                name = self._names[place]
-                raise Refused("uneven_steps", f"{name} has {len(column)} entries for {count} steps", name)
