@@ -157,8 +157,11 @@ class Reading(Protocol):
     def image(self, path: Any, row: dict[str, Any]) -> None:
         """Fills `image` and `image_sha256` from a path; a missing file is noted, its path kept."""
 
-    def keep(self, rows: Sequence[dict[str, Any]], records: list[Record]) -> None:
-        """Puts into the first row's `extra` what our writer would not write of these records."""
+    def keep(self, rows: Sequence[dict[str, Any]], records: list[Record], typed: bool = False) -> None:
+        """Puts into the first row's `extra` what our writer would not write of these records.
+
+        `typed`: values that are equal but of another type (1 and true) may stand in them; slower.
+        """
 
 
 @dataclass(frozen=True)

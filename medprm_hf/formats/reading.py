@@ -105,7 +105,7 @@ class FileReading:
             return {"bytes": None, "path": path}, None
         return {"bytes": data, "path": path}, bytes_hash(data)
 
-    def keep(self, rows: Sequence[dict[str, Any]], records: list[Record]) -> None:
+    def keep(self, rows: Sequence[dict[str, Any]], records: list[Record], typed: bool = False) -> None:
         """Puts into the first row's `extra` what our writer would not write of these records."""
         if self._scratch is None:
             return
@@ -118,8 +118,10 @@ class FileReading:
                 check_read(row, self.columns)  # says more about what is wrong with the row
             raise
         extra: dict[str, Any] = {}
-        if not same(ours, records):
-            extra[self.format.id] = difference(ours, records)
+        if typed or not same(ours, records):
+            patch = difference(ours, records)
+            if patch:
+                extra[self.format.id] = patch
         if self._frame:
             extra[f"{self.format.id}:file"], self._frame = self._frame, None
         if extra:

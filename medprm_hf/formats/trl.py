@@ -59,7 +59,8 @@ class Stepwise(Format):
         row = rows[0]
         labels = step_labels(row, self.labels, self.threshold)
         pairs = joined_steps(row["steps"], labels, SEPARATOR)
-        writing.leave_out("steps without + or -", len(labels) - sum(label in (RIGHT, WRONG) for label in labels))
+        if len(pairs) < len(labels):
+            writing.leave_out("steps without + or -", len(labels) - len(pairs))
         if not pairs:
             writing.skip("rows without a labelled step")
             return
@@ -83,7 +84,7 @@ class Stepwise(Format):
         reading.name(row)
         plain = list(record) == ["prompt", "completions", "labels"] and isinstance(record["prompt"], str)
         if not plain or not set(map(type, labels)) <= {bool}:
-            reading.keep([row], [record])  # else our writer is sure to give the record back as it stands
+            reading.keep([row], [record], typed=True)  # else our writer is sure to give the record back as it stands
         yield row
 
     @classmethod

@@ -44,6 +44,7 @@ class FileWriting:
         """Sums over what was written, for formats whose frame tells them."""
         self._tally: Counter[str] = Counter()
         self._skipped = 0
+        self._sums_up = type(format_).seen is not Format.seen
         self.columns = Columns(format_)
 
     def leave_out(self, what: str, count: int = 1) -> None:
@@ -79,8 +80,10 @@ class FileWriting:
             raise Refused("lone_surrogate", f"text that is not Unicode ({error.reason}): repair it") from None
         except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
             raise _unfit(group[0], error) from error
-        self.format.seen(records, self)
-        self.report.left_out.update(self._tally)
+        if self._sums_up:
+            self.format.seen(records, self)
+        if self._tally:
+            self.report.left_out.update(self._tally)
         self.report.written += len(group) - self._skipped
         for row in group:
             self.columns.lose(row)

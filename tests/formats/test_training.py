@@ -112,21 +112,26 @@ def test_the_stepwise_file_loads_with_the_types_that_a_trainer_needs(tmp_path: P
 
 
 OLD_TRL = """
-import json, sys
+import sys
 from datasets import load_dataset
-from transformers import AutoTokenizer
-from trl import PRMTrainer
-tokenizer = AutoTokenizer.from_pretrained(sys.argv[2])
-for line in open(sys.argv[1]):
-    row = json.loads(line)
-    row["labels"] = [int(label) for label in row["labels"]]
-    made = PRMTrainer.tokenize_row(row, tokenizer, "\\n", None, None, None, False, False)
-    print(sum(label != -100 for label in made["labels"]), len(row["labels"]))
+from transformers import AutoTokenizer, Qwen2Config, Qwen2ForTokenClassification
+from trl.experimental.prm import PRMConfig, PRMTrainer
+path, tokenizer, out = sys.argv[1:]
+tokenizer = AutoTokenizer.from_pretrained(tokenizer)
+rows = load_dataset("json", data_files=path, split="train", cache_dir=out)
+for row in rows:
+    made = PRMTrainer.tokenize_row(row, tokenizer, "\\n", None, None, False, False)
+    print([label for label in made["labels"] if label != -100])
+size = dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2)
+model = Qwen2ForTokenClassification(Qwen2Config(vocab_size=len(tokenizer), num_labels=2, **size))
+config = PRMConfig(output_dir=out, max_steps=1, use_cpu=True, bf16=False, report_to="none", save_strategy="no")
+told = PRMTrainer(model=model, args=config, train_dataset=rows, processing_class=tokenizer).train()
+print(told.global_step, told.training_loss > 0)
 """
 
 
 @pytest.mark.slow
-def test_trl_1_13_tokenizes_the_stepwise_file(tokenizer: Any, tmp_path: Path) -> None:
+def test_trl_1_13_trains_on_the_stepwise_file(tokenizer: Any, tmp_path: Path) -> None:
     """In a venv of its own, since TRL removed the type in 1.14 (huggingface/trl#7133)."""
     venv = Path(os.environ.get("MEDPRM_TRL_1_13", "/tmp/trl-1.13"))
     python = venv / "bin" / "python"
@@ -139,8 +144,9 @@ def test_trl_1_13_tokenizes_the_stepwise_file(tokenizer: Any, tmp_path: Path) ->
             shutil.rmtree(venv)
             pytest.skip("trl 1.13 cannot be installed here")
     formats.write(GROUP, tmp_path / "s.jsonl", "stepwise")
-    tokenizer.bos_token = None
+    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(0)
     tokenizer.save_pretrained(tmp_path / "tokenizer")
-    command = [str(python), "-c", OLD_TRL, str(tmp_path / "s.jsonl"), str(tmp_path / "tokenizer")]
-    told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600).stdout
-    assert told.splitlines() == ["2 2", "2 2"]
+    command = [str(python), "-c", OLD_TRL, str(tmp_path / "s.jsonl"), str(tmp_path / "tokenizer"), str(tmp_path)]
+    told = subprocess.run(command, check=False, capture_output=True, text=True, timeout=600)
+    assert told.returncode == 0, told.stderr[-2000:]
+    assert [line for line in told.stdout.splitlines() if line[0] != "{"] == ["[1, 1]", "[1, 0]", "1 True"]
