@@ -169,6 +169,7 @@ def _load(checkpoint: str, dtype: Any) -> tuple[Any, Any]:
         MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as WITH_IMAGES,
     )
 
+    transformers.utils.logging.disable_progress_bar()  # the run has bars of its own
     config = transformers.AutoConfig.from_pretrained(checkpoint)
     if config.model_type in WITH_IMAGES:
         processor = transformers.AutoProcessor.from_pretrained(checkpoint)
