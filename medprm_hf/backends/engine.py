@@ -29,7 +29,7 @@ from medprm_hf.backends.orders import (
 )
 from medprm_hf.backends.qwen_fast import FastQwen
 from medprm_hf.backends.walks import Sampler, Spread, Walk
-from medprm_hf.backends.wave import Picture, Tree, Wave
+from medprm_hf.backends.wave import Picture, Tree, Wave, parts
 from medprm_hf.errors import ImageError
 
 _KEPT_FEATURES = 1 << 24
@@ -71,9 +71,8 @@ class FastEngine:
         for conversation, refusal in broken.items():
             outcomes |= dict.fromkeys(groups[conversation], refusal)
         trees = [self._tree(group, outcomes) for conversation, group in groups.items() if conversation not in broken]
-        trees = [tree for tree in trees if tree.orders]
-        if trees:
-            outcomes |= self._sample(trees)
+        for part in parts([tree for tree in trees if tree.orders], self._forward):
+            outcomes |= self._sample(part)
         return outcomes
 
     def _tree(self, group: Sequence[Order], outcomes: dict[Order, Outcome]) -> Tree:

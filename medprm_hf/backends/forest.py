@@ -16,7 +16,7 @@ mask.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,20 +113,33 @@ class Batch:
 def batches(forest: Forest, nodes: Sequence[int], most_scores: int) -> list[Batch]:
     """Cut nodes (sorted by tree, parents first) into batches of at most `most_scores` cells (c·R·M).
 
-    A tree is never cut: its nodes may attend to one another.
+    A tree that is too large by itself is cut too: what it needs of its first part is then in its buffers.
     """
     found: list[Batch] = []
-    start, rows, slots, trees, index = 0, 0, 0, 0, 0
-    while index < len(nodes):
-        tree, end = forest.tree[nodes[index]], index
-        while end < len(nodes) and forest.tree[nodes[end]] == tree:
-            end += 1
-        wider = (tree - forest.tree[nodes[start]] + 1, max(rows, end - index), max(slots, forest.used[tree]))
-        if trees and wider[0] * wider[1] * wider[2] > most_scores:
+    start, first, rows, slots = 0, 0, 0, 0
+    for index, end in _runs(forest, nodes, most_scores):
+        tree = forest.tree[nodes[index]]
+        wider = (max(rows, end - index), max(slots, forest.used[tree]))
+        again = index > start and forest.tree[nodes[index - 1]] == tree
+        if index > start and (again or (tree - first + 1) * wider[0] * wider[1] > most_scores):
             found.append(Batch(forest, nodes[start:index]))
-            start, wider = index, (1, end - index, forest.used[tree])
-        trees, rows, slots = wider
-        index = end
+            start, wider = index, (end - index, forest.used[tree])
+        if start == index:
+            first = tree
+        rows, slots = wider
     if start < len(nodes):
         found.append(Batch(forest, nodes[start:]))
     return found
+
+
+def _runs(forest: Forest, nodes: Sequence[int], most_scores: int) -> Iterator[tuple[int, int]]:
+    """[start, end) of neighbours in one tree, none with more than `most_scores` cells."""
+    start = 0
+    while start < len(nodes):
+        tree = forest.tree[nodes[start]]
+        most = start + max(1, most_scores // forest.used[tree])
+        end = start
+        while end < min(len(nodes), most) and forest.tree[nodes[end]] == tree:
+            end += 1
+        yield start, end
+        start = end

@@ -21,7 +21,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from medprm_hf.backends.protocol import Failure
-from medprm_hf.errors import AuthError, BudgetError, ConfigError, MedPRMError
+from medprm_hf.errors import AuthError, BudgetError, ConfigError
 
 RETRIED = frozenset({408, 409, 425, 429})
 LONGEST_WAIT = 60.0
@@ -102,11 +102,6 @@ def scrub(text: str, key: str = "") -> str:
     if key:
         text = text.replace(key, "[key]")
     return _KEY_LIKE.sub("[key]", text)
-
-
-def is_final(error: BaseException) -> bool:
-    """Whether an error ends the run."""
-    return isinstance(error, MedPRMError)
 
 
 def _read(body: str) -> tuple[str, str]:

@@ -62,6 +62,8 @@ class FastQwen:
         head, norm = model.lm_head.weight.detach().float(), language.norm.weight.detach().float()
         self._head = (head * norm).to(dtype)
         self.vocabulary = head.shape[0]
+        self.slot_bytes = 2 * len(self._layers) * self.groups * self.size * self._head.element_size()
+        """Bytes of one slot's keys and values."""
         self._keys: list[Tensor] = []
         self._values: list[Tensor] = []
 
@@ -132,9 +134,7 @@ class FastQwen:
     def _tensor(self, values: NDArray[Any]) -> Tensor:
         return torch.from_numpy(values).to(self.device)
 
-    def _attend(
-        self, index: int, layer: _Layer, normed: Tensor, turn: tuple[Tensor, Tensor], where: _Where
-    ) -> Tensor:
+    def _attend(self, index: int, layer: _Layer, normed: Tensor, turn: tuple[Tensor, Tensor], where: _Where) -> Tensor:
         mixed = functional.linear(normed, layer.qkv, layer.qkv_bias).view(len(normed), -1, self.size)
         turned, value = mixed.split([self.heads + self.groups, self.groups], dim=1)
         turned = turned * turn[0] + _half_turn(turned) * turn[1]

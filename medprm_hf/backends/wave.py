@@ -13,10 +13,14 @@ from medprm_hf.backends.draws import cumulated
 from medprm_hf.backends.forest import Forest, Ints, batches
 from medprm_hf.backends.orders import Order, Prompt
 from medprm_hf.backends.qwen_fast import FastQwen
-from medprm_hf.backends.walks import Spread
+from medprm_hf.backends.walks import KEPT_VOCABULARY, Spread
 
 MOST_SCORES = 1 << 19
 """Attention cells (trees x new nodes x slots) computed at once: what fits the cache of a core."""
+BUFFER_BYTES = 1 << 30
+"""Keys, values and masks that one wave is expected to hold at most."""
+SMALLEST_CAPACITY = 256
+"""Slots a tree starts with at least."""
 
 
 @dataclass
@@ -43,13 +47,35 @@ class Tree:
         self.orders: list[Order] = []
 
 
+def parts(trees: Sequence[Tree], forward: FastQwen) -> list[list[Tree]]:
+    """Cut trees into waves whose buffers are expected to stay under `BUFFER_BYTES`; at least one tree in each."""
+    found: list[list[Tree]] = []
+    slots = 0
+    for tree in trees:
+        own = _expected_slots(tree, forward.vocabulary)
+        wider = max(slots, own)
+        if not found or (len(found[-1]) + 1) * wider * (wider + forward.slot_bytes) > BUFFER_BYTES:
+            found.append([])
+            wider = own
+        found[-1].append(tree)
+        slots = wider
+    return found
+
+
+def _expected_slots(tree: Tree, vocabulary: int) -> int:
+    """Twice the longest prompt in a small world, whose samples say the same; else room for all they may say."""
+    longest = max(map(len, tree.prompts.values()))
+    apart = sum(order.limit for order in tree.orders) if vocabulary > KEPT_VOCABULARY else longest
+    return max(SMALLEST_CAPACITY, longest + apart)
+
+
 class Wave:
     """A forest with its buffers."""
 
     def __init__(self, forward: FastQwen, trees: Sequence[Tree], image_token: int) -> None:
         self._forward, self._trees, self._image_token = forward, trees, image_token
         longest = max(len(ids) for tree in trees for ids in tree.prompts.values())
-        self.forest = Forest(len(trees), forward.vocabulary, capacity=max(256, 2 * longest))
+        self.forest = Forest(len(trees), forward.vocabulary, capacity=max(SMALLEST_CAPACITY, 2 * longest))
         forward.open_wave(len(trees), self.forest.capacity)
         self._computed: dict[int, Tensor] = {}
         """Last hidden state of prompt nodes that no walk has asked for yet."""
@@ -64,14 +90,12 @@ class Wave:
     def _compute_prompts(self) -> None:
         """Keys, values and hidden states of everything that has been inserted."""
         nodes = sorted(range(len(self.forest)), key=lambda node: (self.forest.tree[node], node))
+        found = [picture.features for tree in self._trees for picture in tree.pictures]
+        features, seen = torch.cat(found) if found else None, 0
         for batch in batches(self.forest, nodes, MOST_SCORES):
             pictured = np.flatnonzero(batch.token == self._image_token)
-            features = [
-                picture.features
-                for tree in self._trees[batch.first : batch.first + batch.trees]
-                for picture in tree.pictures
-            ]
-            pictures = (pictured, torch.cat(features)) if features else None
+            pictures = None if features is None else (pictured, features[seen : seen + len(pictured)])
+            seen += len(pictured)
             positions = self._positions(batch.tree, batch.depth)
             hidden = self._forward.extend(batch, self.forest.capacity, positions, pictures)
             starts = np.array([len(self._trees[index].ids) - 1 for index in batch.tree])

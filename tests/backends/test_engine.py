@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
-from medprm_hf.backends import Completion, Failure, Message, Request, Sampling, walks
+from medprm_hf.backends import Completion, Failure, Message, Request, Sampling, walks, wave
 from medprm_hf.backends.chat import Chat, open_image
 from medprm_hf.backends.forest import Batch, Forest
 from medprm_hf.backends.qwen_fast import FastQwen
@@ -105,7 +105,15 @@ def batch_logits(model: Any, forward: FastQwen, forest: Forest, nodes: list[int]
     return forward.logits(forward.extend(batch, forest.capacity, positions, pictures))
 
 
-@pytest.mark.parametrize("which", ["tiny_checkpoint", "grouped_checkpoint"])
+@pytest.fixture(scope="module")
+def shipped_checkpoint() -> Path:
+    path = phantom.checkpoint("policy")
+    if not (path / "model.safetensors").exists():
+        pytest.skip("no shipped policy: medprm phantom train makes one")
+    return path
+
+
+@pytest.mark.parametrize("which", ["tiny_checkpoint", "grouped_checkpoint", "shipped_checkpoint"])
 @pytest.mark.parametrize(("images", "prefix"), [(1, ""), (1, PREFIX), (2, PREFIX), (0, "")])
 @pytest.mark.parametrize("look", ["axial", "projection"])
 def test_logits_are_those_of_transformers(
@@ -120,7 +128,10 @@ def test_logits_are_those_of_transformers(
     with torch.inference_mode():
         expected = model(**inputs).logits[0]
     found = batch_logits(model, forward, forest, list(range(len(ids))), inputs)
-    assert (found - expected).abs().max() < 1e-4
+    # In a trained model float32 itself is off by 1e-4 (transformers by 3e-4, ours by 1e-4 from float64) where the
+    # question stands; what is ever drawn from begins at the last token.
+    compared = slice(-1, None) if which == "shipped_checkpoint" else slice(None)
+    assert (found - expected)[compared].abs().max() < 1e-4
     branches = [[30, 31, 32], [30, 31, 40, 41], [50]]  # two that part after two tokens, and one of its own
     ends = [forest.insert(0, ids + branch) for branch in branches]
     later = batch_logits(model, forward, forest, list(range(end + 1, len(forest))), inputs)
@@ -230,10 +241,27 @@ def test_trees_outgrow_their_buffers(fast: TransformersBackend, plain: Transform
     assert texts(fast, asked) == texts(plain, asked)
 
 
+def test_long_answers_draw_on(fast: TransformersBackend, plain: TransformersBackend) -> None:
+    asked = requests(n=3, rows=1, prefixes=("",), max_tokens=140, seed=4)
+    assert max(done.tokens for done in fast.complete(asked)[0].completions) == 140
+    assert texts(fast, asked) == texts(plain, asked)
+
+
 def test_large_vocabularies_keep_no_distributions(fast: TransformersBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = texts(fast, requests(n=6))
     monkeypatch.setattr(walks, "KEPT_VOCABULARY", 0)
     assert texts(fast, requests(n=6)) == expected
+
+
+def test_small_buffers_and_short_batches_change_nothing(
+    fast: TransformersBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = texts(fast, requests())
+    monkeypatch.setattr(wave, "BUFFER_BYTES", 1)  # a wave a conversation
+    monkeypatch.setattr(wave, "MOST_SCORES", 2000)  # prompts computed some 20 tokens at a time
+    assert texts(fast, requests()) == expected
+    monkeypatch.setattr(wave, "KEPT_VOCABULARY", 0)  # room for all that may be said
+    assert texts(fast, requests()) == expected
 
 
 @pytest.mark.parametrize("engine", ["fast", "plain"])
