@@ -14,7 +14,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from medprm_hf.errors import ConfigError, FormatError
 from medprm_hf.formats.base import Format, Problem, Refused, Report, Row
@@ -67,7 +67,17 @@ def open_format(name: str, **options: Any) -> Format:
     opened = kind(**options)
     if not isinstance(opened, Format):
         raise ConfigError(f"the entry point of format {name!r} is no Format: it must subclass formats.Format")
+    _check_choices(opened, options)
     return opened
+
+
+def _check_choices(opened: Format, options: dict[str, Any]) -> None:
+    """Refuses an option whose value is none of those that it may have."""
+    hints = get_type_hints(type(opened)) if options else {}
+    for option, value in options.items():
+        choices = get_args(hints[option]) if get_origin(hints[option]) is Literal else ()
+        if choices and value not in choices:
+            raise ConfigError(f"{opened.id}: {option} is {value!r}{near(str(value), choices)}")
 
 
 def write(

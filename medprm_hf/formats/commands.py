@@ -10,16 +10,17 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from medprm_hf.errors import ConfigError
-from medprm_hf.formats import Problem, Report, detect, items, write
+from medprm_hf.formats import FORMATS, Problem, Report, detect, items, open_format, write
 from medprm_hf.formats.marks import step_labels
 from medprm_hf.formats.reading import NAMELESS
 from medprm_hf.formats.writing import safe_dumps
 from medprm_hf.ids import content_hash
+from medprm_hf.registry import near
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -112,6 +113,46 @@ def convert(
         report = write(unread.rows(checked(source, format_id)), target, to, **options)
         unread.tell(report)
     return report
+
+
+def options_of(format_id: str, settings: list[str]) -> dict[str, Any]:
+    """Options of a format from `key=value` texts; ConfigError for a key or value that it does not take.
+
+    options_of("visualprm", ["early_stop=true", "threshold=0.5"])  ->  {"early_stop": True, "threshold": 0.5}
+    """
+    known = {item.name: item.default for item in fields(open_format(format_id))}
+    found: dict[str, Any] = {}
+    for setting in settings:
+        key, mark, text = setting.partition("=")
+        if not mark or key not in known:
+            raise ConfigError(f"{format_id} takes no {setting!r}{near(key, known) if known else ''}")
+        found[key] = _typed(key, text, known[key])
+    return found
+
+
+def _typed(key: str, text: str, default: Any) -> Any:
+    """`text` as a value of the option's type."""
+    if isinstance(default, bool):
+        if text.lower() not in ("true", "false"):
+            raise ConfigError(f"{key} is {text!r}; it must be true or false")
+        return text.lower() == "true"
+    if isinstance(default, float):
+        try:
+            return float(text)
+        except ValueError:
+            raise ConfigError(f"{key} is {text!r}; it must be a number") from None
+    return text
+
+
+def known_formats() -> list[dict[str, Any]]:
+    """Every format for help and docs: id, text, reads, writes, extension, options and declared losses."""
+    described = []
+    for name in FORMATS:
+        one = open_format(name)
+        options = {item.name: item.default for item in fields(one)}
+        plain = {key: getattr(one, key) for key in ("id", "text", "reads", "writes", "extension", "losses")}
+        described.append({**plain, "options": options})
+    return described
 
 
 def failed(report: Report, strict: bool) -> bool:

@@ -178,6 +178,8 @@ class Output:
     ) -> None:
         self._stack.close()
         self._partial.unlink(missing_ok=True)
+        if error is not None and self._rejected is not None:
+            self.rejected_path.unlink(missing_ok=True)
 
 
 def open_bytes(path: Path, zipped: bool) -> IO[bytes]:

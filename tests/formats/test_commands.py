@@ -11,7 +11,7 @@ from rich.console import Console
 
 from medprm_hf import formats
 from medprm_hf.errors import ConfigError
-from medprm_hf.formats.commands import convert, inspect, validate
+from medprm_hf.formats.commands import convert, inspect, known_formats, options_of, validate
 from tests.formats.examples import EXAMPLES, READ_ONLY
 from tests.formats.rows import row
 from tests.formats.test_images import picture
@@ -146,3 +146,23 @@ def test_steps_json_is_jsonl_under_that_name(tmp_path: Path) -> None:
     framed = json.loads((tmp_path / "s.json").read_text())
     assert framed["rows"] == lines
     assert (framed["meta"]["num_solutions"], framed["meta"]["num_training_rows"]) == (1, 2)
+
+
+def test_options_are_read_as_the_format_takes_them() -> None:
+    told = ["early_stop=true", "threshold=0.5", "tokens=advantage"]
+    assert options_of("visualprm", told) == {"early_stop": True, "threshold": 0.5, "tokens": "advantage"}
+    for format_id, setting, message in (
+        ("visualprm", "early_stp=true", "did you mean early_stop"), ("visualprm", "early_stop=yes", "true or false"),
+        ("visualprm", "threshold=high", "a number"), ("medprm", "x", "takes no 'x'"), ("raw-json", "a=b", "takes no"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            options_of(format_id, [setting])
+    with pytest.raises(ConfigError, match="did you mean advantage"):
+        formats.open_format("visualprm", tokens="advantages")
+
+
+def test_every_format_is_described() -> None:
+    described = known_formats()
+    assert [one["id"] for one in described] == list(formats.FORMATS)
+    assert all(one["text"] and (one["losses"] or not one["writes"]) for one in described)
+    assert sum(one["writes"] for one in described) == 16
