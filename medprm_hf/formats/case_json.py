@@ -49,7 +49,7 @@ class CaseJSON(Format):
         "turns of a consultation become part of the question",
         "neutral labels become uncertain ones",
         "titles that are none of " + ", ".join(CATEGORIES),
-        "the probability of wrong steps is kept as 1 - p, to 15 digits",
+        "the probability of wrong steps is kept as 1 - p, to 12 digits",
         "rollout counts: only their share",
         "review and merge are one label",
     )
@@ -97,7 +97,7 @@ class CaseJSON(Format):
                 "category": title if title in CATEGORIES else None,
                 "content": text,
                 "label": _WORDS[label],
-                "confidence": 1 - p if p is not None and label == WRONG else p,
+                "confidence": _other(p) if label == WRONG else p,
                 "annotation_method": method,
                 "rag_label": judged if judged in (RIGHT, WRONG) else None,
                 "mc_score": mc,
@@ -138,7 +138,12 @@ class CaseJSON(Format):
 
 def _probability(step: Mapping[str, Any]) -> float | None:
     confidence: float | None = step.get("confidence")
-    return 1 - confidence if confidence is not None and step["label"] == "incorrect" else confidence
+    return _other(confidence) if step["label"] == "incorrect" else confidence
+
+
+def _other(share: float | None) -> float | None:
+    """1 - share; rounded, so that there and back gives the same number."""
+    return None if share is None else round(1 - share, 12)
 
 
 def _cited(row: Row, place: int) -> dict[str, Any]:

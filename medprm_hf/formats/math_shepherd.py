@@ -128,6 +128,9 @@ def _without(signed: str, parts: Sequence[str]) -> str:
 
 def _numbered(part: str, first: int) -> list[str]:
     """Texts of the steps in one marked part: more than one where earlier ones have no marker."""
+    start = f"Step {first}: "
+    if part.startswith(start) and "\nStep " not in part:
+        return [part[len(start) :]]
     marks: list[re.Match[str]] = []
     for match in _NUMBER.finditer(part):
         if int(match[1]) == first + len(marks):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from medprm_hf.formats.base import Format, Reading, Record, Refused, Row, Writing
@@ -50,7 +51,7 @@ class VisualPRMRaw(Format):
         right = row.get("rollout_correct") or [None] * count
         total = row.get("rollout_total") or [None] * count
         image = writing.image(row)
-        prompt = solve_prompt(shown_question({**row, "options": []}), row.get("options") or [])
+        prompt = _prompt(shown_question({**row, "options": None}), tuple(row.get("options") or ()))
         record: dict[str, Any] = {"image": image} if image else {}
         record.update(
             question=f"{IMAGE_TAG}{prompt}" if image else prompt,
@@ -86,6 +87,11 @@ class VisualPRMRaw(Format):
     def recognises(cls, record: Mapping[str, Any], head: Mapping[str, Any]) -> bool:
         """`steps_with_score` stands in no other format."""
         return "steps_with_score" in record
+
+
+@lru_cache(maxsize=64)  # solutions of one question come together
+def _prompt(shown: str, options: tuple[str, ...]) -> str:
+    return solve_prompt(shown, options)
 
 
 def _scored(step: str, mc: float | None, right: int | None, total: int | None) -> dict[str, Any]:

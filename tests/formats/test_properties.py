@@ -297,12 +297,17 @@ def test_what_is_read_back_is_what_was_written_minus_the_declared_losses(name: s
         assert columns == original
 
 
-def test_probabilities_of_case_json_come_back_to_15_digits(tmp_path: Path) -> None:
+def test_probabilities_of_case_json_come_back_to_12_digits(tmp_path: Path) -> None:
     from tests.formats.rows import row
 
-    formats.write([row(labels=["+", "-"], label_p=[0.3, 0.1])], tmp_path / "c.json", "case-json")
+    odd = 1 / 3
+    formats.write([row(steps=list("abc"), step_titles=None, labels=["+", "-", "-"], label_p=[odd, 0.1, odd],
+                       expected_accuracy=None, rollout_correct=None, rollout_total=None, judge_labels=None)],
+                  tmp_path / "c.json", "case-json")
     (back,) = formats.read(tmp_path / "c.json")
-    assert all(math.isclose(a, b, rel_tol=1e-14) for a, b in zip(back["label_p"], [0.3, 0.1], strict=True))
+    assert back["label_p"][:2] == [odd, 0.1]
+    assert math.isclose(back["label_p"][2], odd, abs_tol=1e-12)
+    assert back["extra"] is None
 
 
 def test_every_writer_has_a_property() -> None:
