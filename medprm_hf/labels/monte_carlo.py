@@ -34,6 +34,10 @@ MISSING = -1  # outcome of a rollout whose answer cannot be read, or whose reque
 
 ESTIMATORS: dict[str, str] = {
     "fixed": "medprm_hf.labels.estimators:Fixed",
+    "first_success": "medprm_hf.labels.estimators:FirstSuccess",
+    "bisect": "medprm_hf.labels.estimators:Bisect",
+    "sequential": "medprm_hf.labels.estimators:Sequential",
+    "first_error": "medprm_hf.labels.first_error:FirstError",
 }
 
 
@@ -128,6 +132,8 @@ class State:
     """A prefix is closed once this many of its rollouts gave nothing: it is not asked again."""
     rounds: int = 0
     """Rounds so far."""
+    learnt: dict[str, Any] = field(default_factory=dict)
+    """What an estimator learnt on the way, plain values: kept with the counts, a run goes on just as it was."""
 
     @classmethod
     def empty(cls, problem: Problem, max_missing: int = 8) -> State:

@@ -1,0 +1,173 @@
+"""Our estimator: roll out where it tells most about the first wrong step, and stop when the labels are safe.
+
+Every round, for every open solution: the exact posterior over the first wrong step (`first_error_model`), then for
+each prefix j and m = 1, 2, 4, 8, 16 rollouts the expected number of mislabelled steps afterwards. The pair with
+the largest saving per rollout is asked (at most `per_round` at once: later ones are chosen better). A solution is
+done when its expected number of mislabelled steps is below `sure`, or no rollout saves `price` any more.
+What the run has shown so far sets the priors (`first_error_fit`); they are kept in `state.learnt`.
+
+    own answer right, siblings do well   → 1 or 2 rollouts of the last prefix, done: all `+`
+    own answer wrong                     → halves the solution, then closes in on the step
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from medprm_hf.errors import ConfigError
+from medprm_hf.labels.accuracy import RIGHT, UNKNOWN, WRONG
+from medprm_hf.labels.first_error_fit import fit
+from medprm_hf.labels.first_error_model import Counts, Floats, Ints, posterior, predict
+from medprm_hf.labels.first_error_priors import Grid, Priors, default_priors
+from medprm_hf.labels.monte_carlo import Bools, Decision, Pairs, Problem, State, decision
+
+LOOKAHEAD = (1, 2, 4, 8, 16)
+CHUNK = 512  # solutions whose lookahead is computed together: fits the processor's cache
+FIT_ROUNDS = frozenset((1, 2, 3, 4, 5, 6, 8, 10, 13, 17, 25, 35))
+CLIMB_ROUNDS = frozenset((2, 3, 5, 8, 17))  # rounds after which drift, trend and noise are learnt too
+
+
+@dataclass(frozen=True)
+class FirstError:
+    """Bayesian search for the first wrong step, with priors learnt from the run itself."""
+
+    price: float = 0.0013
+    """Expected mislabelled steps that one more rollout has to save."""
+    sure: float = 0.13
+    """A solution is done when its expected number of mislabelled steps falls below this."""
+    per_round: int = 4
+    """Most rollouts of one solution in one round."""
+    overhead: float = 3.0
+    """What starting a round for a solution costs, in rollouts: higher means fewer, larger rounds."""
+    max_rollouts: int = 128
+    """Most rollouts of one solution."""
+    priors: Mapping[str, Mapping[str, Any]] | None = None
+    """Priors to use as they are, by chance rate (`Priors.as_dict`); none: learnt from the run."""
+
+    def __post_init__(self) -> None:
+        """Check the settings; ConfigError."""
+        for name in ("price", "sure", "overhead"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name}={getattr(self, name)} is negative: set it to 0 or more")
+        for name in ("per_round", "max_rollouts"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)} asks for no rollout: set it to 1 or more")
+
+    def ask(self, problem: Problem, state: State) -> Pairs:
+        """The next rollouts of every open solution; what was learnt goes to `state.learnt`."""
+        table = np.zeros((problem.size, problem.width), np.int64)
+        for key, rows, counts in groups(problem, state):
+            priors = self.current(key, counts, state, refit=state.rounds in FIT_ROUNDS)
+            state.learnt[key] = priors.as_dict()
+            asked = state.total[rows] + state.missing[rows]
+            free = ~state.closed[rows] & problem.mask[rows]
+            # The more a solution has had, the less one more rollout tells: larger rounds, fewer of them.
+            spent = asked.sum(1)
+            room = np.clip(self.max_rollouts - spent, 0, np.maximum(self.per_round, spent // 12))
+            width = counts.correct.shape[1]
+            table[rows, :width] = self._choose(counts, priors, free[:, :width], room)
+        return Pairs.of_counts(table)
+
+    def decide(self, problem: Problem, state: State) -> Decision:
+        """`+` where P(right) is above one half; `?` where nothing speaks of the step."""
+        p_right = np.full((problem.size, problem.width), np.nan)
+        for key, rows, counts in groups(problem, state):
+            right = posterior(counts, self.current(key, counts, state, refit=True)).p_right
+            p_right[rows, : right.shape[1]] = right
+        labels = np.where(p_right > 0.5, RIGHT, WRONG)
+        # A prefix that never answered is labelled from its neighbours, if they say it clearly.
+        silent = state.closed & (state.total == 0) & (np.abs(p_right - 0.5) < 0.4)
+        nothing = (state.total.sum(1) == 0) & (problem.own_answer_right < 0)
+        return decision(problem, state, np.where(silent | nothing[:, None], UNKNOWN, labels), p_right)
+
+    def current(self, key: str, counts: Counts, state: State, refit: bool) -> Priors:
+        """Priors for one chance rate: given ones as they are, else learnt so far, a few steps further on."""
+        if self.priors is not None and key in self.priors:
+            return Priors.from_dict(self.priors[key])
+        start = default_priors(0.0 if key == OPEN else float(key))
+        priors = Priors.from_dict(state.learnt[key]) if key in state.learnt else start
+        climb = state.rounds in CLIMB_ROUNDS
+        return fit(counts, priors, start, climb) if refit and state.rounds else priors
+
+    def _choose(self, counts: Counts, priors: Priors, free: Bools, room: Ints) -> Ints:
+        """Rollouts for each prefix in the next round, (n, S)."""
+        post = posterior(counts, priors)
+        loss = np.minimum(post.p_right, 1 - post.p_right).sum(1)
+        table = np.zeros(free.shape, np.int64)
+        open_rows = np.flatnonzero((loss > self.sure) & (room > 0) & free.any(1))
+        for begin in range(0, len(open_rows), CHUNK):
+            rows = open_rows[begin : begin + CHUNK]
+            mean, square = predict(post, priors, rows)
+            steps, times, rate = best_probe(post.first_wrong[rows], mean, square, free[rows], self.overhead)
+            worth = rate > self.price
+            table[rows[worth], steps[worth]] = np.minimum(times, room[rows])[worth]
+        return table
+
+
+OPEN = "open"
+
+
+def groups(problem: Problem, state: State) -> Iterator[tuple[str, Ints, Counts]]:
+    """(key, rows, counts) for each chance rate; the solution's own answer is counted as a rollout."""
+    correct, total = state.correct.copy(), state.total.copy()
+    known = np.flatnonzero(problem.own_answer_right >= 0)
+    last = problem.num_steps[known] - 1
+    correct[known, last] += problem.own_answer_right[known]
+    total[known, last] += 1
+    rates = np.round(np.nan_to_num(problem.chance, nan=0.0), 4)
+    everything = Counts(correct, total, problem.num_steps, problem.question)
+    for rate in np.unique(rates):
+        rows = np.flatnonzero(rates == rate)
+        yield (f"{rate:g}" if rate > 0 else OPEN), rows, everything.take(rows)
+
+
+def best_probe(
+    first_wrong: Floats, mean: Grid, square: Grid, free: Bools, overhead: float
+) -> tuple[Ints, Ints, Floats]:
+    """The prefix (n,), the number of rollouts (n,) and the saving per rollout (n,) of the best next probe.
+
+    `mean` and `square` (n, S, K) are moments of the success rate at j if k is the first wrong step; outcomes of
+    m rollouts are beta-binomial given k, so the posterior after each outcome is exact in k.
+    """
+    weight = first_wrong.astype(np.float32)
+    n, width, hypotheses = mean.shape
+    upto = (np.arange(hypotheses)[:, None] <= np.arange(width)).astype(np.float32)  # (K, S): k <= j
+    now = weight @ upto
+    loss = np.minimum(now, 1 - now).sum(1)
+    a, b = _beta(mean, square)
+    best = np.full(n, -1.0), np.zeros(n, np.int64), np.zeros(n, np.int64)
+    for times in LOOKAHEAD:
+        after = _expected_loss(weight, a, b, times, upto)
+        rate = np.where(free, (loss[:, None] - after) / (times + overhead), -1.0)
+        step = rate.argmax(1)
+        top = rate[np.arange(n), step]
+        better = top > best[0]
+        best[0][better], best[1][better], best[2][better] = top[better], step[better], times
+    return best[1], best[2], best[0]
+
+
+def _beta(mean: Grid, square: Grid) -> tuple[Grid, Grid]:
+    """Beta parameters with these moments."""
+    spread = np.clip(square - mean**2, 1e-5, 0.9 * mean * (1 - mean))
+    strength = mean * (1 - mean) / spread - 1
+    return np.maximum(mean * strength, 1e-3), np.maximum((1 - mean) * strength, 1e-3)
+
+
+def _expected_loss(weight: Grid, a: Grid, b: Grid, times: int, upto: Grid) -> Grid:
+    """Expected mislabelled steps after `times` rollouts of prefix j, (n, S)."""
+    n, width, hypotheses = a.shape
+    chance = np.broadcast_to(weight[:, None], a.shape).copy()  # P(k and c successes), c = 0 first
+    for i in range(times):
+        chance *= (b + i) / (a + b + i)
+    result = np.zeros((n, width), np.float32)
+    for hits in range(times + 1):
+        wrong = (chance.reshape(-1, hypotheses) @ upto).reshape(n, width, width)
+        right = chance.sum(2, keepdims=True) - wrong
+        result += np.minimum(wrong, right).sum(2)
+        if hits < times:
+            chance *= (times - hits) / (hits + 1) * (a + hits) / (b + times - hits - 1)
+    return result

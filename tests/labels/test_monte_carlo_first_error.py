@@ -1,0 +1,174 @@
+"""The first-error model: exact where brute force can check it, honest about its confidence, able to learn."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medprm_hf.errors import DataError
+from medprm_hf.labels.first_error import best_probe, groups
+from medprm_hf.labels.first_error_fit import fit
+from medprm_hf.labels.first_error_model import RATES, Counts, posterior, predict
+from medprm_hf.labels.first_error_priors import LEVELS, RECOVERIES, Priors, default_priors, kernel, position_prior
+from medprm_hf.labels.monte_carlo import Problem, State, make_estimator, run
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "benchmarks"))
+from worlds import World, evaluate
+
+
+def counts_of(correct, total, num_steps, question):
+    return Counts(np.array(correct), np.array(total), np.array(num_steps), np.array(question))
+
+
+def brute_force(counts, priors, draws=400_000):
+    """P(first wrong step) of two siblings by drawing levels, walks and rates from the priors (noise left out)."""
+    rng, moves = np.random.default_rng(0), kernel(priors.trend, priors.drift)
+    cumulative = moves.astype(float).cumsum(1)
+    start = rng.choice(len(LEVELS), draws, p=np.array(priors.level))
+    prior, evidence = position_prior(priors, counts.num_steps), []
+    for row in range(2):
+        level, walk = start, []
+        for _ in range(counts.num_steps[row]):
+            level = (rng.random(draws)[:, None] > cumulative[level]).sum(1).clip(max=len(LEVELS) - 1)
+            walk.append(RATES[level])
+        rate = RECOVERIES[rng.choice(len(RECOVERIES), draws, p=np.array(priors.recovery))]
+        hits, total = counts.correct[row], counts.total[row]
+        per_k = []
+        for k in range(counts.num_steps[row] + 1):
+            success = [walk[j] if j < k else rate for j in range(counts.num_steps[row])]
+            per_k.append(np.prod([p ** hits[j] * (1 - p) ** (total[j] - hits[j]) for j, p in enumerate(success)], 0))
+        evidence.append(prior[row, : counts.num_steps[row] + 1, None] * np.array(per_k))
+    first = (evidence[0] * evidence[1].sum(0)).mean(1)
+    return first / first.sum()
+
+
+def test_the_posterior_is_exact():
+    priors = replace(default_priors(0.0), noise=1e-3, drift=0.4)
+    counts = counts_of([[2, 1, 0, 1], [1, 0, 3, 0]], [[2, 2, 3, 2], [2, 0, 3, 0]], [4, 3], [0, 0])
+    post = posterior(counts, priors)
+    assert np.allclose(post.first_wrong[0], brute_force(counts, priors), atol=0.01)
+    assert post.first_wrong[1, 4] == 0 and np.allclose(post.first_wrong.sum(1), 1)
+
+
+def test_siblings_share_strength():
+    """One failure in four says little of a solution whose siblings fail as often, and much where they never do."""
+    alone = counts_of([[0]], [[3]], [1], [0])
+    weak = counts_of([[0], [6], [6], [6]], [[3], [20], [20], [20]], [1] * 4, [0] * 4)
+    strong = counts_of([[0], [20], [20], [20]], [[3], [20], [20], [20]], [1] * 4, [0] * 4)
+    p = [posterior(counts, default_priors(0.0)).p_right[0, 0] for counts in (strong, alone, weak)]
+    assert p[0] < p[1] < p[2]
+
+
+def test_prediction_is_a_mean_of_what_then_happens():
+    """P(k) after a rollout, averaged over its outcomes, is P(k) before."""
+    counts, priors = counts_of([[2, 1, 0]], [[2, 2, 1]], [3], [0]), replace(default_priors(0.0), noise=1e-3)
+    post = posterior(counts, priors)
+    mean, _ = predict(post, priors, np.array([0]))
+    for step in range(3):
+        hit = post.first_wrong[0] * mean[0, step]
+        one = np.eye(3, dtype=int)[step]
+        more = counts_of(counts.correct + one, counts.total + one, [3], [0])
+        assert np.allclose(posterior(more, priors).first_wrong[0], hit / hit.sum(), atol=2e-4)
+
+
+def test_hundreds_of_contradicting_rollouts_stay_finite():
+    total = np.full((1, 9), 240)
+    correct = np.array([[240, 0, 240, 0, 240, 0, 240, 0, 240]])
+    post = posterior(Counts(correct, total, np.array([9]), np.array([0])), default_priors(0.0))
+    assert np.isfinite(post.p_right).all() and np.isfinite(post.log_evidence)
+    assert np.isfinite(predict(post, default_priors(0.0), np.array([0]))).all()
+
+
+def test_the_best_probe_is_where_the_doubt_is():
+    first_wrong = np.array([[0.0, 0.0, 0.5, 0.5]])
+    step, k = np.arange(3)[:, None], np.arange(4)[None]
+    mean = np.where(step < k, 0.8, 0.05).astype(np.float32)[None]
+    steps, _times, rate = best_probe(first_wrong, mean, mean**2 + 1e-3, np.ones((1, 3), bool), overhead=1.0)
+    assert steps[0] == 2 and rate[0] > 0
+    closed = np.array([[True, True, False]])
+    assert best_probe(first_wrong, mean, mean**2 + 1e-3, closed, 1.0)[2][0] == pytest.approx(0, abs=1e-6)
+
+
+def test_priors_are_plain_values():
+    priors = default_priors(0.25)
+    again = Priors.from_dict(json.loads(json.dumps(priors.as_dict())))
+    assert again == priors
+    assert np.array(priors.recovery) @ RECOVERIES == pytest.approx(0.25, abs=0.03)
+    with pytest.raises(DataError, match="level has 1 weights, 28 are needed"):
+        Priors.from_dict({**priors.as_dict(), "level": [1.0]})
+
+
+def test_learning_finds_the_error_rate_and_the_recovery():
+    world = World.make("four_options", 1200, seed=1)
+    problem = Problem.of(world.length, world.question, world.own_answer_right, [0.25] * 1200)
+    state = State.empty(problem)
+    for _ in range(6):
+        where = np.flatnonzero(world.mask)
+        state.record(type("P", (), {"rows": where // 9, "steps": where % 9})(), world.draw(where // 9, where % 9))
+    (_, _, counts), start = next(groups(problem, state)), default_priors(0.0)
+    learnt = start
+    for _ in range(3):
+        learnt = fit(counts, learnt, start)
+    assert learnt.error_rate == pytest.approx((world.first_error < world.length).mean(), abs=0.04)
+    assert np.array(learnt.recovery) @ RECOVERIES == pytest.approx(0.25, abs=0.04)
+
+
+def figures_of(world, outcome):
+    """The benchmark's figures; tables are as wide as the longest solution there is."""
+    labels = np.zeros(world.mask.shape, bool)
+    labels[:, : outcome.decision.labels.shape[1]] = outcome.decision.labels == "+"
+    return evaluate(world, labels)
+
+
+@pytest.fixture(scope="module")
+def base():
+    world = World.make("base", 800, seed=0)
+    view = world.view()
+    problem = Problem.of(view.length, view.question, view.own_answer_right)
+    return world, problem, run(make_estimator("first_error"), problem, view.draw)
+
+
+def test_few_rollouts_and_right_labels(base):
+    world, _, outcome = base
+    figures = figures_of(world, outcome)
+    assert figures["macro_f1"] > 0.975 and figures["rollouts"] < 20 and figures["rounds"] < 7
+
+
+def test_confidence_is_honest(base):
+    world, _, outcome = base
+    p, mask = outcome.decision.p_right, world.mask
+    confidence = np.maximum(p, 1 - p)[mask]
+    right = ((p > 0.5) == world.truth)[mask]
+    assert right.mean() == pytest.approx(confidence.mean(), abs=0.01)
+    assert right[confidence > 0.9].mean() > 0.98
+
+
+def test_stored_priors_give_the_same_labels_alone(base):
+    """A shard done again with what the run learnt agrees with the run, and learns nothing new."""
+    world, problem, outcome = base
+    again = make_estimator("first_error", priors=outcome.state.learnt).decide(problem, outcome.state)
+    assert (again.labels == outcome.decision.labels)[world.mask].mean() > 0.995
+    assert set(outcome.state.learnt) == {"open"} and json.dumps(outcome.state.learnt)
+
+
+def test_chance_rates_are_learnt_apart():
+    rng = np.random.default_rng(0)
+    chance = np.array([0.25] * 40 + [0.5] * 40 + [np.nan] * 40)
+    problem = Problem.of([4] * 120, np.arange(120) // 4, None, chance)
+    outcome = run(make_estimator("first_error"), problem, lambda rows, steps: rng.random(len(rows)) < 0.6)
+    assert set(outcome.state.learnt) == {"0.25", "0.5", "open"}
+
+
+def test_where_a_later_step_recovers_it_degrades_gently():
+    """Outside the model: 30 % of the wrong solutions are right again later. Steps before that stay right."""
+    world = World.make("recovering", 800, seed=0)
+    view = world.view()
+    problem = Problem.of(view.length, view.question, view.own_answer_right)
+    outcome = run(make_estimator("first_error"), problem, view.draw)
+    figures = figures_of(world, outcome)
+    assert figures["macro_f1"] > 0.88
