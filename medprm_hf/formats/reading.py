@@ -186,7 +186,7 @@ def check_read(row: Mapping[str, Any], columns: Columns) -> None:
     if not isinstance(row.get("question"), str):
         raise Refused("mixed_types", f"question must be a text, not {str(row.get('question'))[:60]!r}", "question")
     options = row.get("options")
-    if options and not all(isinstance(option, str) for option in options):
+    if options and not set(map(type, options)) <= {str}:
         raise Refused("mixed_types", f"options must be texts, not {str(options)[:60]}", "options")
     columns.check(row)
     for name in ("labels", "review_labels", "judge_labels"):
