@@ -194,10 +194,9 @@ def predict(post: Posterior, priors: Priors, rows: Ints) -> tuple[Grid, Grid]:
     powers = np.stack([RATES, RATES**2, np.ones_like(RATES)], 1)
     for step in range(width - 1, -1, -1):
         if step < width - 1:
-            onward: Grid = (later * seen[:, None, step + 1]).reshape(-1, size) @ moves.T
-            later = onward.reshape(m, -1, size)
-            scaled = (later / np.maximum(later @ powers[:, 2:], TINY)).astype(np.float32, copy=False)
-            later = np.concatenate([_cut(scaled), one], 1, dtype=np.float32)
+            onward = (later * seen[:, None, step + 1]).reshape(-1, size) @ moves.T
+            onward = (onward / np.maximum(onward @ powers[:, 2:], TINY)).reshape(m, -1, size)
+            later = np.concatenate([_cut(np.asarray(onward, np.float32)), one], 1)
         weight: Grid = later * (before[:, step] * seen[:, step])[:, None]
         sums = weight.reshape(-1, size) @ powers
         means = (sums[:, :2] / np.maximum(sums[:, 2:], TINY)).reshape(m, -1, 2)
