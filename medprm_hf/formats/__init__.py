@@ -89,7 +89,7 @@ def write(
     include_dropped: bool = False,
     **options: Any,
 ) -> Report:
-    """Writes canonical rows as one file and says what became of them.
+    """Writes canonical rows (dicts, or a `datasets` table) as one file and says what became of them.
 
     Rows of one question must be neighbours. Rows with `keep` false are left out unless `include_dropped`
     (raw-json always writes them). `images`: `files` beside the output, `none`, or `inline` (raw-json).
@@ -98,7 +98,17 @@ def write(
     from medprm_hf.formats.writing import write_rows
 
     opened = open_format(format, **options)
-    return write_rows(rows, Path(path), opened, images, include_dropped or format == "raw-json")
+    return write_rows(_undecoded(rows), Path(path), opened, images, include_dropped or format == "raw-json")
+
+
+def _undecoded(rows: Iterable[Row]) -> Iterable[Row]:
+    """Rows with their images as bytes: a `datasets` table would hand them out as decoded pictures."""
+    features: Any = getattr(rows, "features", None)
+    if not features or not hasattr(features.get("image"), "decode"):
+        return rows
+    table: Any = rows
+    undecoded: Iterable[Row] = table.cast_column("image", type(features["image"])(decode=False))
+    return undecoded
 
 
 def detect(path: str | Path) -> str:

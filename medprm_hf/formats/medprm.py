@@ -28,7 +28,7 @@ from medprm_hf.formats.marks import (
     solution_text,
     step_labels,
 )
-from medprm_hf.formats.medprm_text import MARKER, flat, marked, steps_of
+from medprm_hf.formats.medprm_text import MARKER, flat, head_of, marked, steps_of
 
 _BITS = {RIGHT: 1, WRONG: 0}
 
@@ -53,7 +53,7 @@ class MedPRM(Format):
         "solution names and indices: the order within the question is kept",
         "an empty solution text is written as its steps, numbered",
         "line breaks in steps, where the solution's own text does not show them",
-        "step boundaries where a step's text itself says `Step n: `",
+        "step boundaries where a step says `Step n: ` itself and the solution's own text does not number the steps",
         "of the evidence only the texts, and one list a question",
         "neutral and unknown labels: the step has no marker",
         "a label list with a hole at a marked step",
@@ -86,11 +86,12 @@ class MedPRM(Format):
         labels = step_labels(row)
         known = [label in _BITS for label in labels]
         writing.leave_out("steps without + or -", known.count(False))
+        head, processed = head_of(raw, row["steps"]), marked(row["steps"], known)
         place = answer_place(row.get("final_answer"), row.get("options") or [])
         right = row.get("is_correct")
         solution: dict[str, Any] = {
             "solution": raw,
-            "prm_processed_solution": marked(row["steps"], known),
+            "prm_processed_solution": f"{head} {processed}" if head else processed,
             "orm_processed_solution": flat(raw) + MARKER,
             "answer": row.get("final_answer") if place is None else letter_or_none(place),
             "score": "None" if right is None else int(right),

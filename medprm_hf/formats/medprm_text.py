@@ -84,17 +84,39 @@ def _numbered(part: str, first: int) -> tuple[str, list[str]]:
 
 
 def steps_of(solution: str, processed: str) -> tuple[list[str], list[bool]]:
-    """Steps and markers of a processed solution, with the line breaks that the raw solution shows."""
-    found = unmarked(processed)
-    if numbered(found.steps) == solution:
-        return found.steps, found.known
+    """Steps and markers of a processed solution; read along the raw solution where both say the same.
+
+    The raw solution keeps line breaks, and steps that say `Step n: ` themselves, apart.
+    """
     raw = raw_steps(solution)
-    return raw if [flat(text) for text in raw] == found.steps else found.steps, found.known
+    known = _aligned(raw, head_of(solution, raw), processed) if raw else None
+    if known is not None:
+        return raw, known
+    found = unmarked(processed)
+    return found.steps, found.known
 
 
-def numbered(steps: Sequence[str]) -> str:
-    """Steps as lines that begin with `Step n: `."""
-    return "\n".join([f"Step {number}: {text}" for number, text in enumerate(steps, start=1)])
+def _aligned(steps: Sequence[str], head: str, processed: str) -> list[bool] | None:
+    """Whether each step has a marker in the processed text; null if it is not the text of these steps."""
+    place = len(head) + 1 if head else 0
+    known: list[bool] = []
+    for number, text in enumerate(steps, start=1):
+        piece = f"Step {number}: {flat(text)}"
+        if not processed.startswith(piece if number == 1 else f" {piece}", place):
+            return None
+        place += len(piece) + (number > 1)
+        known.append(processed.startswith(MARKER, place))
+        place += len(MARKER) * known[-1]
+    return known if place == len(processed) else None
+
+
+def head_of(solution: str, steps: Sequence[str]) -> str:
+    """Text before the first step of a raw solution, on one line; empty if its steps are not those of the row."""
+    if solution.startswith("Step 1: ") or raw_steps(solution) != steps:
+        return ""
+    first = _LINE.search(solution)
+    head = flat(solution[: first.start()]).strip() if first else ""
+    return "" if _NUMBERED.search(head) else head
 
 
 def raw_steps(solution: str) -> list[str]:

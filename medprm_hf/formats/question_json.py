@@ -25,7 +25,7 @@ from medprm_hf.formats.marks import (
     solution_text,
     value_labels,
 )
-from medprm_hf.formats.medprm_text import MARKER, marked, steps_of
+from medprm_hf.formats.medprm_text import MARKER, head_of, marked, steps_of
 
 _BITS = {RIGHT: 1, WRONG: 0}
 
@@ -52,7 +52,7 @@ class QuestionJSON(Format):
         "solution names and indices: the order within the question is kept",
         "an empty solution text is written as its steps, numbered",
         "line breaks in steps, where the solution's own text does not show them",
-        "step boundaries where a step's text itself says `Step n: `",
+        "step boundaries where a step says `Step n: ` itself and the solution's own text does not number the steps",
         "an answer given as the option's text is written as its letter",
         "of the evidence only the texts, and one list a question; names of similar cases",
         "neutral labels become unknown ones",
@@ -87,9 +87,10 @@ class QuestionJSON(Format):
         judged = row.get("judge_labels") or [UNKNOWN] * len(steps)
         writing.leave_out("neutral labels", judged.count("0"))
         right = row.get("is_correct")
+        head, processed = head_of(solution_text(row), steps), marked(steps, [True] * len(steps))
         return {
             "solution": solution_text(row),
-            "prm_processed_solution": marked(steps, [True] * len(steps)),
+            "prm_processed_solution": f"{head} {processed}" if head else processed,
             "answer": row.get("final_answer") if place is None else letter_or_none(place),
             "score": None if right is None else int(right),
             "gemini_labels": [_BITS.get(label) for label in judged],

@@ -106,3 +106,18 @@ def test_images_can_lie_in_another_folder(tmp_path: Path) -> None:
     assert back["image"]["bytes"] == picture()
     (told,) = formats.read(tmp_path / "o.jsonl", images="reference", image_root=tmp_path / "pictures")
     assert told["image"] == {"bytes": None, "path": "a.png"}
+
+
+def test_a_datasets_table_is_written_with_the_bytes_of_its_images(tmp_path: Path) -> None:
+    import datasets
+
+    from medprm_hf.schema import features
+
+    rows = [row(image={"bytes": picture(5), "path": None}), row(question_id="q2", image=None)]
+    kept = [{name: value for name, value in one.items() if value is not None or name == "image"} for one in rows]
+    table = datasets.Dataset.from_list(kept, features=features(tuple(kept[0])))
+    report = formats.write(table, tmp_path / "o.jsonl", "visualprm")
+    assert (report.written, report.images) == (2, 1)
+    first, second = formats.read(tmp_path / "o.jsonl")
+    assert first["image"]["bytes"] == picture(5)
+    assert second["image"] is None

@@ -194,3 +194,16 @@ def test_an_edited_label_wins_over_what_the_file_said(tmp_path: Path) -> None:
     assert written["label"]["steps"][0]["completions"][0]["rating"] == -1
     assert written["labeler"] == "u1"
     assert len(written["label"]["steps"][1]["completions"]) == 2
+
+
+@pytest.mark.parametrize("format_id", ["medprm", "question-json"])
+@pytest.mark.parametrize("solution", [None, "So. Step 1: I think.\nStep 1: {}\nStep 2: {}\nStep 3: {}"])
+def test_steps_that_speak_of_steps_stay_apart(format_id: str, solution: str | None, tmp_path: Path) -> None:
+    steps = ["By Step 2: no.", "See Step 3: and Step 4: later.", "Line\nbreak, Step 1: again."]
+    written = row(steps=steps, step_titles=None, labels=["+", "?", "-"], judge_labels=["+", "?", "-"],
+                  expected_accuracy=[0.5, None, 0.0], rollout_correct=None, rollout_total=None,
+                  solution=solution and solution.format(*steps))
+    formats.write([written], tmp_path / "o.json", format_id)
+    (back,) = formats.read(tmp_path / "o.json")
+    assert back["steps"] == steps
+    assert back["judge_labels"] == ["+", "?", "-"]

@@ -62,7 +62,7 @@ def test_the_marker_rules_of_medprm(tmp_path: Path) -> None:
     formats.write(GROUP, tmp_path / "m.json", "medprm")
     (question,) = json.loads((tmp_path / "m.json").read_text())
     first, second = question["solutions"]
-    assert first["prm_processed_solution"] == "Step 1: Look. ки Step 2: So: left. ки"
+    assert first["prm_processed_solution"] == "Let me see. Step 1: Look. ки Step 2: So: left. ки"
     assert first["orm_processed_solution"] == "Let me see. Step 1: Look. Step 2: So: left. ки"
     assert second["prm_processed_solution"] == "Step 1: Look. ки Step 2: Hm. Step 3: Left. ки"
     assert (second["prm_gemini_label"], second["prm_llama_label"]) == ([1, 0], [1, 0])
