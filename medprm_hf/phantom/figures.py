@@ -14,19 +14,23 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medprm_hf.backends import open_backend
+from medprm_hf.backends.protocol import Failure, Message, Request, Sampling
+from medprm_hf.errors import BackendError
 from medprm_hf.ids import stable_seed
 from medprm_hf.phantom import steps as text
 from medprm_hf.phantom.oracle import ROOT_KINDS, ErrorKind, StepTruth, check_steps, first_error
-from medprm_hf.phantom.render import render
+from medprm_hf.phantom.render import png_bytes
 from medprm_hf.phantom.world import OPTIONS, Scene, question_ids, scene_of
 from medprm_hf.text.prompts import question_text
 
 RESAMPLES = 2000
+MAX_TOKENS = 64
+"""New tokens at most; the longest solution has 26."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +103,10 @@ def base_figures(scenes: Sequence[Scene], greedy: Sequence[str]) -> dict[str, Fi
 def measure(name: str, path: Path, *, n: int = 600, seed: int = 0) -> dict[str, Figure]:
     """Score a checkpoint on `n` unseen test scenes: greedy for the base, 8 at 0.8 for the policy."""
     scenes = [scene_of(question_id) for question_id in question_ids("test", n, seed)]
+    spec = f"transformers:{path}"
     if name == "base":
-        return base_figures(scenes, [group[0] for group in sample(path, scenes)])
-    return policy_figures(scenes, sample(path, scenes, k=8, temperature=0.8, seed=seed))
+        return base_figures(scenes, [group[0] for group in sample(spec, scenes)])
+    return policy_figures(scenes, sample(spec, scenes, k=8, temperature=0.8, seed=seed))
 
 
 def majority(answers: Sequence[str | None]) -> str | None:
@@ -111,47 +116,22 @@ def majority(answers: Sequence[str | None]) -> str | None:
 
 
 def sample(
-    path: Path,
-    scenes: Sequence[Scene],
-    *,
-    k: int = 1,
-    temperature: float = 0.0,
-    seed: int = 0,
-    batch: int = 64,
+    spec: str, scenes: Sequence[Scene], *, k: int = 1, temperature: float = 0.0, seed: int = 0, top_p: float = 1.0
 ) -> list[list[str]]:
-    """`k` solutions a scene by plain `generate`; temperature 0 is greedy."""
-    import torch
+    """`k` solutions a scene from the backend that `spec` names, unfiltered; temperature 0 is greedy.
 
-    from medprm_hf.phantom.model import load
-
-    model, processor = load(path)
-    model.to(torch.bfloat16)
-    torch.manual_seed(seed)
-    solutions: list[list[str]] = []
-    for start in range(0, len(scenes), batch):
-        inputs = _inputs(processor, scenes[start : start + batch]).to(torch.bfloat16)
-        how = {"do_sample": True, "temperature": temperature, "top_p": 1.0, "top_k": 0}
-        ids = model.generate(
-            **inputs,
-            num_return_sequences=k,
-            max_new_tokens=48,
-            **(how if temperature else {"do_sample": False}),
-        )
-        new = ids[:, inputs["input_ids"].shape[1] :]
-        texts = processor.batch_decode(new, skip_special_tokens=True)
-        solutions += [texts[i : i + k] for i in range(0, len(texts), k)]
-    return solutions
-
-
-def _inputs(processor: Any, scenes: Sequence[Scene]) -> Any:
-    from PIL import Image
-
-    content = [{"type": "image"}, {"type": "text", "text": question_text(text.QUESTION, OPTIONS)}]
-    shown = processor.apply_chat_template(
-        [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
-    )
-    images = [Image.fromarray(render(scene)) for scene in scenes]
-    return processor(text=[shown] * len(scenes), images=images, return_tensors="pt")
+    Raises BackendError where an answer did not arrive: a figure must not be measured on what is left.
+    """
+    asked = question_text(text.QUESTION, OPTIONS)
+    sampling = Sampling(temperature, top_p, max_tokens=MAX_TOKENS, seed=seed)
+    requests = [
+        Request((Message("user", asked, (png_bytes(scene),)),), k, sampling, key=f"{scene.scene_id}/measure")
+        for scene in scenes
+    ]
+    replies = open_backend(spec).complete(requests)
+    for failure in (place for reply in replies for place in reply.places if isinstance(place, Failure)):
+        raise BackendError(f"{spec} did not answer: {failure.message}", failure.kind)
+    return [[completion.text for completion in reply.completions] for reply in replies]
 
 
 def _has_format(truths: list[StepTruth]) -> bool:

@@ -173,7 +173,9 @@ def _show(run: Run, report: dict[str, Any], seconds: float) -> None:
     )
     if report["reviewed_steps"]:
         share = report["reviewed_steps"] / counts["steps"]
-        console.print(f"reviewed: {report['reviewed_steps']} steps ({share:.0%}), those that the signals leave doubtful")
+        console.print(
+            f"reviewed: {report['reviewed_steps']} steps ({share:.0%}), those that the signals leave doubtful"
+        )
     if report["signals"]:
         console.print(_signals_table(report))
         console.print(_recall_table(report))

@@ -17,15 +17,11 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
-from medprm_hf.backends import open_backend
-from medprm_hf.backends.protocol import Request
 from medprm_hf.imaging.load import load_image
-from medprm_hf.recipe import GenerateSpec
 from medprm_hf.runs.finish import has_truth, solution_rows
 from medprm_hf.runs.pipeline import Run
 from medprm_hf.runs.shards import write_json
 from medprm_hf.schema import Label, final_labels
-from medprm_hf.stages.asking import sampling_of, solve_messages
 from medprm_hf.text.steps import split_steps
 
 PRIOR_QUESTIONS = 500
@@ -78,14 +74,16 @@ def _columns(run: Run) -> tuple[str, ...]:
 
 
 def _against_truth(run: Run, rows: Sequence[Row]) -> dict[str, Any]:
-    from medprm_hf.phantom.figures import policy_figures
+    from medprm_hf.phantom.figures import policy_figures, sample
     from medprm_hf.phantom.world import question_ids, scene_of
     from medprm_hf.runs.signals import compare
 
     started = time.perf_counter()
+    spec = run.recipe.spec("generate")
     names = question_ids("test", PRIOR_QUESTIONS, run.recipe.seed)
-    solutions = _sample(run.recipe.spec("generate"), names)
-    figures = policy_figures([scene_of(name) for name in names], solutions)
+    scenes = [scene_of(name) for name in names]
+    solutions = sample(spec.backend, scenes, k=8, temperature=spec.temperature, top_p=spec.top_p, seed=spec.seed)
+    figures = policy_figures(scenes, solutions)
     others = [
         {"question_id": name, "steps": [step.text for step in split_steps(solution)]}
         for name, group in zip(names, solutions, strict=True)
@@ -98,18 +96,6 @@ def _against_truth(run: Run, rows: Sequence[Row]) -> dict[str, Any]:
         "truth": f"known: {len(rows)} phantom solutions; prior fitted on {len(names)} other questions",
         "measuring_seconds": round(time.perf_counter() - started, 1),
     }
-
-
-def _sample(spec: GenerateSpec, names: Sequence[str]) -> list[list[str]]:
-    """8 solutions of each question, all of them: nothing is filtered where the policy itself is measured."""
-    from medprm_hf.phantom.questions import question_row
-
-    requests = [
-        Request(solve_messages(question_row(name), spec.prompt), 8, sampling_of(spec), key=f"{name}/measure")
-        for name in names
-    ]
-    replies = open_backend(spec.backend).complete(requests)
-    return [[place.text for place in reply.completions] for reply in replies]
 
 
 def _render(run: Run, report: dict[str, Any], rows: Sequence[Row]) -> str:

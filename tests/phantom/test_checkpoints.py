@@ -31,19 +31,19 @@ def test_cards_name_the_world_and_the_figures(name: str) -> None:
 
 
 def test_the_base_answers_rightly() -> None:
-    greedy = [group[0] for group in sample(checkpoint("base"), SCENES)]
+    greedy = [group[0] for group in sample("phantom:base", SCENES)]
     figures = base_figures(SCENES, greedy)
     assert figures["greedy"].value >= 0.85
     assert min(figure.value for key, figure in figures.items() if key.startswith("step")) >= 0.8
 
 
 def test_the_policy_errs_but_can_be_right() -> None:
-    figures = policy_figures(SCENES, sample(checkpoint("policy"), SCENES, k=8, temperature=0.8))
+    figures = policy_figures(SCENES, sample("phantom:policy", SCENES, k=8, temperature=0.8))
     assert 0.35 <= figures["pass@1"].value <= 0.75
     assert figures["pass@8"].value >= 0.8
     assert figures["format"].value <= 0.02
 
 
 def test_sampling_repeats() -> None:
-    first, again = (sample(checkpoint("policy"), SCENES[:2], k=2, temperature=0.8, seed=5) for _ in range(2))
+    first, again = (sample("phantom:policy", SCENES[:2], k=2, temperature=0.8, seed=5) for _ in range(2))
     assert first == again
