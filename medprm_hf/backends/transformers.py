@@ -16,6 +16,7 @@ any seed) are computed once and delivered to each request that asks for them.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,6 +72,7 @@ class TransformersBackend:
         self.checkpoint = checkpoint
         self._settings = settings or TransformersSettings()
         self._engine: Engine | None = None
+        self._busy = threading.Lock()
 
     @classmethod
     def from_spec(cls, options: str) -> TransformersBackend:
@@ -80,11 +82,12 @@ class TransformersBackend:
 
     def complete(self, requests: Sequence[Request]) -> list[Reply]:
         """One reply a request, in order."""
-        engine = self._engine = self._engine or load_engine(self.checkpoint, self._settings)
         distinct = _Orders()
         orders = [distinct.of(request) for request in requests]
-        with _threads(self._settings.threads or engine.threads):
-            outcomes = self._run(engine, [order for own in orders for order in own])
+        with self._busy:  # callers in several threads take turns: they share the engine's buffers
+            engine = self._engine = self._engine or load_engine(self.checkpoint, self._settings)
+            with _threads(self._settings.threads or engine.threads):
+                outcomes = self._run(engine, [order for own in orders for order in own])
         replies = [self._reply(request, own, outcomes) for request, own in zip(requests, orders, strict=True)]
         for reply in replies:
             self.usage.add(reply)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,13 @@ def test_a_sample_depends_on_nothing_beside_it(fast: TransformersBackend, tiny_c
 
 def test_equal_calls_are_equal_to_the_last_bit(fast: TransformersBackend) -> None:
     assert fast.complete(requests()) == fast.complete(requests())
+
+
+def test_threads_take_turns(fast: TransformersBackend) -> None:
+    asked = requests(n=2)
+    expected = texts(fast, asked)
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda request: texts(fast, [request])[0], asked)) == expected
 
 
 def test_keys_and_seeds_draw_apart_and_equal_orders_once(fast: TransformersBackend) -> None:
