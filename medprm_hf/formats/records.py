@@ -88,7 +88,7 @@ def _records(raw: IO[bytes], inner: tuple[str, ...]) -> Iterator[Item | Problem]
     elif text.startswith(b"[") and not _is_line(text):
         yield from _elements(_Stream(raw))
     elif text.startswith(b"{") and (_pretty(text) or any(b'"%s"' % key.encode() in text for key in inner)):
-        yield from _inside(raw, inner)
+        yield from _inside(raw, inner, _pretty(text))
     else:
         yield from _lines(raw)
 
@@ -226,11 +226,12 @@ def _elements(stream: _Stream, head: dict[str, Any] | None = None) -> Iterator[I
     stream.take("]")
 
 
-def _inside(raw: IO[bytes], inner: tuple[str, ...]) -> Iterator[Item | Problem]:
+def _inside(raw: IO[bytes], inner: tuple[str, ...], pretty: bool) -> Iterator[Item | Problem]:
     """Records of the list inside one object; or that object itself, if it has no such list."""
     stream = _Stream(raw)
     head: dict[str, Any] = {}
     found = False
+    strange: list[Problem] = []
     try:
         stream.take("{")
         while stream.peek() != "}":
@@ -240,19 +241,28 @@ def _inside(raw: IO[bytes], inner: tuple[str, ...]) -> Iterator[Item | Problem]:
             stream.take(":")
             if key in inner and stream.peek() == "[":
                 found = True
+                yield from strange
                 yield from _elements(stream, head)
             else:
                 head[key] = stream.value()
+                if stream.strange:
+                    told = f"{', '.join(stream.strange)}, which JSON does not know; read as null"
+                    strange.append(Problem(None, key, "not_a_number", told))
+                    stream.strange.clear()
         stream.take("}")
     except (ValueError, RecursionError) as error:
-        yield Problem(1, None, "broken_json", f"not JSON: {error}", "")
+        if found or pretty:
+            yield Problem(1, None, "broken_json", f"not JSON: {error}", "")
+            return
+        raw.seek(0)  # the first of many lines is broken, and speaks of such a key
+        yield from _lines(raw)
         return
     if found:
         return
-    raw.seek(0)
     if stream.peek():
+        raw.seek(0)
         yield from _lines(raw)
-    elif stream.strange:
-        yield _strange(1, stream.strange, json.dumps(head))
+    elif strange:
+        yield Problem(1, strange[0].key, "not_a_number", strange[0].message, json.dumps(head))
     else:
         yield Item(1, 1, head, {})

@@ -221,3 +221,24 @@ def test_deep_nesting_is_one_broken_line(tmp_path: Path) -> None:
     path.write_text(f"{GOOD}\n{'[' * 100_000}\n{GOOD}\n")
     count, problems = found(path)
     assert (count, [problem.reason for problem in problems]) == (2, ["broken_json"])
+
+
+def test_a_broken_first_line_that_speaks_of_rows_loses_only_itself(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text(f'{{"rows": 1, "prompt"\n{GOOD}\n{GOOD.replace("Side", "rows")}\n')
+    count, problems = found(path)
+    assert (count, [(problem.line, problem.reason) for problem in problems]) == (2, [(1, "broken_json")])
+
+
+def test_a_number_that_is_none_before_the_list_is_noted(tmp_path: Path) -> None:
+    formats.write([row()], tmp_path / "r.json", "vmp-result")
+    path = tmp_path / "in.json"
+    path.write_text((tmp_path / "r.json").read_text().replace('"input_file": null', '"input_file": NaN'))
+    count, problems = found(path)
+    assert (count, [(problem.key, problem.reason) for problem in problems]) == (1, [("input_file", "not_a_number")])
+    path.write_text('{"prompt": "Side?",\n "completions": ["a"],\n "labels": [NaN]}')
+    assert [problem.reason for problem in scan_problems(path)] == ["not_a_number"]
+
+
+def scan_problems(path: Path) -> list[formats.Problem]:
+    return [item for item in formats.items(path, "stepwise") if isinstance(item, formats.Problem)]

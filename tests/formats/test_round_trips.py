@@ -155,3 +155,14 @@ def test_processbench_counts_from_zero_and_leaves_what_follows_unknown() -> None
         first = record["label"]
         expected = ["+"] * len(record["steps"]) if first < 0 else ["+"] * first + ["-"]
         assert row["labels"] == (expected + ["?"] * len(record["steps"]))[: len(record["steps"])]
+
+
+@pytest.mark.parametrize("format_id", ["case-json", "stepwise", "math-aps", "prm800k"])
+def test_one_object_over_many_lines_is_one_record(format_id: str, tmp_path: Path) -> None:
+    record = {**EXAMPLES, **READ_ONLY}[format_id][0]  # type: ignore[index]
+    path = tmp_path / "in.json"
+    path.write_text(json.dumps(record, indent=2))
+    assert formats.detect(path) == format_id
+    assert list(formats.read(path, problems=[])) == list(
+        formats.read(put(tmp_path / "in.jsonl", [record]), problems=[])
+    )
