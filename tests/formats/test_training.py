@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -132,21 +131,16 @@ print(told.global_step, told.training_loss > 0)
 
 @pytest.mark.slow
 def test_trl_1_13_trains_on_the_stepwise_file(tokenizer: Any, tmp_path: Path) -> None:
-    """In a venv of its own, since TRL removed the type in 1.14 (huggingface/trl#7133)."""
-    venv = Path(os.environ.get("MEDPRM_TRL_1_13", "/tmp/trl-1.13"))
-    python = venv / "bin" / "python"
-    if not python.exists():
-        if shutil.disk_usage(venv.parent).free < 8e9:
-            pytest.skip("a venv with trl 1.13 needs 8 GB of disk")
-        subprocess.run([sys.executable, "-m", "venv", str(venv)], check=True)
-        install = [str(python), "-m", "pip", "install", "-q", "trl==1.13.0"]
-        if subprocess.run(install, check=False, timeout=1500).returncode:
-            shutil.rmtree(venv)
-            pytest.skip("trl 1.13 cannot be installed here")
+    """In a folder of its own, since TRL removed the type in 1.14 (huggingface/trl#7133)."""
+    old = tmp_path / "trl-1.13"  # found before the installed trl; everything that it needs is this venv's
+    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(old), "trl==1.13.0"]
+    if subprocess.run(install, check=False, timeout=600).returncode:
+        pytest.skip("trl 1.13 cannot be installed here")
     formats.write(GROUP, tmp_path / "s.jsonl", "stepwise")
     tokenizer.pad_token = tokenizer.convert_ids_to_tokens(0)
     tokenizer.save_pretrained(tmp_path / "tokenizer")
-    command = [str(python), "-c", OLD_TRL, str(tmp_path / "s.jsonl"), str(tmp_path / "tokenizer"), str(tmp_path)]
-    told = subprocess.run(command, check=False, capture_output=True, text=True, timeout=600)
+    command = [sys.executable, "-c", OLD_TRL, str(tmp_path / "s.jsonl"), str(tmp_path / "tokenizer"), str(tmp_path)]
+    found = os.environ | {"PYTHONPATH": str(old)}
+    told = subprocess.run(command, check=False, capture_output=True, text=True, timeout=600, env=found)
     assert told.returncode == 0, told.stderr[-2000:]
     assert [line for line in told.stdout.splitlines() if line[0] != "{"] == ["[1, 1]", "[1, 0]", "1 True"]
