@@ -17,7 +17,7 @@ from rich.table import Table
 
 from medprm_hf.errors import StoreError
 from medprm_hf.recipe import Recipe
-from medprm_hf.runs.finish import EXPORT_FILES, finish, solution_rows
+from medprm_hf.runs.finish import export_file, finish, solution_rows
 from medprm_hf.runs.pipeline import SOURCE_COLUMNS, Run
 from medprm_hf.runs.report import write_report
 from medprm_hf.schema import COLUMNS
@@ -77,14 +77,13 @@ def report_run(directory: Path) -> dict[str, Any]:
 
 def export_run(directory: Path, format: str, out: Path | None) -> None:
     """Writes the kept solutions of a run in one format, and says what the format cannot hold."""
-    from medprm_hf.formats import open_format, write
+    from medprm_hf.formats import write
 
-    open_format(format)
+    file = out or directory / export_file(format)
     run = Run.resume(directory)
     written = {*SOURCE_COLUMNS, *(name for stage in run.stages for name in stage.writes), "errors"}
     columns = tuple(column.name for column in COLUMNS if column.name in written)
     rows = (row for row in solution_rows(run, columns) if row["solution"] is not None and row.get("keep", True))
-    file = out or directory / EXPORT_FILES.get(format, f"{format}.jsonl")
     done = write(rows, file, format=format)
     console.print("\n".join(done.lines()), markup=False)
 

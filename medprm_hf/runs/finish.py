@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from medprm_hf.formats import write
+from medprm_hf.formats import open_format, write
 from medprm_hf.runs.pipeline import SOURCE_COLUMNS, Run, identity
 from medprm_hf.runs.shards import SOURCE, write_json, write_parquet
 from medprm_hf.schema import COLUMNS, features
@@ -108,8 +108,13 @@ def _dropped_solutions(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             yield {**named, "stage": "select", "reason": row["drop_reason"]}
 
 
+def export_file(format: str) -> str:
+    """Name of a run's export in that format."""
+    return EXPORT_FILES.get(format, f"{format}{open_format(format).extension}")
+
+
 def _export(run: Run, name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    file = run.directory / EXPORT_FILES.get(name, f"{name}.jsonl")
+    file = run.directory / export_file(name)
     report = write(rows, file, format=name)
     return {"file": file.name, "rows": report.rows, "written": report.written, "losses": dict(report.losses)}
 
