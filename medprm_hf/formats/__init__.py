@@ -50,7 +50,7 @@ FORMATS: dict[str, str] = {
     "processbench": "medprm_hf.formats.benchmarks:ProcessBench",
     "prmbench": "medprm_hf.formats.benchmarks:PRMBench",
 }
-"""Format ids and where they live. A third party adds one through the entry points `medprm_hf.formats`."""
+"""Format ids and where they live. A third party adds one through the entry points `medprm_hf.format`."""
 
 _log = logging.getLogger(__name__)
 _SHOWN = 20
@@ -59,7 +59,7 @@ _SHOWN = 20
 
 def open_format(name: str, **options: Any) -> Format:
     """The format of that id with its options set; ConfigError with near names for an unknown id or option."""
-    kind = resolve("formats", FORMATS, name)
+    kind = resolve("format", FORMATS, name)
     known = [item.name for item in fields(kind)]
     for option in options:
         if option not in known:

@@ -19,7 +19,7 @@ _LIMIT = 20
 
 def detect(path: Path, table: dict[str, str]) -> str:
     """The format's id; raises FormatError if the file is none that the table knows."""
-    kinds: list[type[Format]] = [resolve("formats", table, name) for name in table]
+    kinds: list[type[Format]] = [resolve("format", table, name) for name in table]
     kinds.sort(key=lambda kind: kind.id == "raw-json")  # last: it asks for little
     inner = tuple({key for kind in kinds for key in kind.inner})
     reasons: list[str] = []

@@ -239,7 +239,7 @@ def decision(problem: Problem, state: State, labels: Labels, p_right: Floats | N
 
 def make_estimator(name: str, **settings: Any) -> Estimator:
     """The named estimator with its settings; ConfigError names near ones, or the setting that is wrong."""
-    kind = resolve("estimators", ESTIMATORS, name)
+    kind = resolve("estimator", ESTIMATORS, name)
     try:
         estimator: Estimator = kind(**settings)
     except TypeError as error:

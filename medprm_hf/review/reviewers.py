@@ -58,5 +58,5 @@ class Reviewer(Protocol):
 def open_reviewer(spec: str, seed: int = 0) -> Reviewer:
     """The reviewer that `kind:options` names; ConfigError with near names for an unknown kind."""
     kind, _, options = spec.partition(":")
-    reviewer: Reviewer = resolve("reviewers", REVIEWERS, kind).from_spec(options, seed)
+    reviewer: Reviewer = resolve("reviewer", REVIEWERS, kind).from_spec(options, seed)
     return reviewer

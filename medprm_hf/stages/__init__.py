@@ -23,5 +23,5 @@ STAGES: dict[str, str] = {
 def stage_of(recipe: Recipe, name: StageName) -> Stage:
     """The recipe's stage of that name, its spec filled in."""
     spec = recipe.spec(name)
-    stage: Stage = resolve("stages", STAGES, name)(**vars(spec))
+    stage: Stage = resolve("stage", STAGES, name)(**vars(spec))
     return stage
