@@ -4,7 +4,7 @@ Every round, for every open solution: the exact posterior over the first wrong s
 each prefix j and m = 1, 2, 4, 8, 16 rollouts the expected number of mislabelled steps afterwards. A solution is
 done when that number is below `sure`, or no rollout saves `price` of it any more. Where to roll out is chosen by a
 smoother loss, 2 p (1 - p) a step: it also rewards what does not yet turn a label, and so finds the step sooner (in
-the soft_errors world +0.004 macro-F1 at the same number of rollouts). At most `per_round` are asked at once.
+the soft_errors world about +0.003 macro-F1 at as many rollouts). At most `per_round` are asked at once.
 What the run has shown so far sets the priors (`first_error_fit`); they are kept in `state.learnt`.
 
     own answer right, siblings do well   → 1 or 2 rollouts of the last prefix, done: all `+`
