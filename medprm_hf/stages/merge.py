@@ -4,10 +4,12 @@ label_method and needs_review. The policies themselves are pure functions of `la
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from medprm_hf.labels.accuracy import corrected, expected_accuracy
 from medprm_hf.labels.merge import MergeSettings, merge
 from medprm_hf.recipe import MergeSpec
 from medprm_hf.schema import Label, written_by
@@ -20,7 +22,7 @@ class Merge(MergeSpec):
 
     reads: ClassVar[tuple[str, ...]] = ("steps",)
     uses: ClassVar[tuple[str, ...]] = (
-        "judge_labels", "judge_confidence", "judge_p_plus", "rollout_correct", "rollout_total",
+        "judge_labels", "judge_confidence", "judge_p_plus", "rollout_correct", "rollout_total", "p_right", "chance",
     )  # fmt: skip
     writes: ClassVar[tuple[str, ...]] = written_by("merge")
 
@@ -43,7 +45,8 @@ class Merge(MergeSpec):
             judge_p_plus=row.get("judge_p_plus") or [None] * n,
             rollout_correct=[c if ok else 0 for c, ok in zip(correct, enough, strict=True)],
             rollout_total=[c if ok else 0 for c, ok in zip(total, enough, strict=True)],
-            settings=MergeSettings(high=self.high, low=self.low, threshold=self.threshold),
+            figures=self._figures(row, enough),
+            settings=self._settings(),
         )
         return {
             "labels": merged.labels,
@@ -51,3 +54,18 @@ class Merge(MergeSpec):
             "label_method": merged.label_method,
             "needs_review": merged.needs_review,
         }
+
+    def _settings(self) -> MergeSettings:
+        names = ("high", "low", "threshold", "band", "monotone")
+        return MergeSettings(**{name: getattr(self, name) for name in names})
+
+    def _figures(self, row: Row, enough: list[bool]) -> list[float | None] | None:
+        """What stands in the place of mc, [num_steps]; None for mc itself. P(right) also speaks of steps that
+        were not sampled, so `min_rollouts` does not bind it."""
+        if self.figure == "p_right":
+            return list(row.get("p_right") or [None] * len(enough))
+        if self.figure == "mc" or not row.get("rollout_correct"):
+            return None
+        baseline = math.nan if row.get("chance") is None else row["chance"]
+        values = corrected(expected_accuracy(row["rollout_correct"], row["rollout_total"]), baseline).tolist()
+        return [v if ok and not math.isnan(v) else None for v, ok in zip(values, enough, strict=True)]
