@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from medprm_hf.labels.accuracy import corrected, expected_accuracy
-from medprm_hf.labels.merge import MergeSettings, merge
+from medprm_hf.labels.merge import Merged, MergeSettings, merge
 from medprm_hf.recipe import MergeSpec
 from medprm_hf.schema import Label, written_by
 from medprm_hf.stages.base import Batch, Row, columns_of, rows_of
@@ -35,10 +35,20 @@ class Merge(MergeSpec):
         return columns_of(self, rows, [self._row(row) for row in rows])
 
     def _row(self, row: Row) -> Row:
+        merged = self.merged(row)
+        return {
+            "labels": merged.labels,
+            "label_p": merged.label_p,
+            "label_method": merged.label_method,
+            "needs_review": merged.needs_review,
+        }
+
+    def merged(self, row: Row) -> Merged:
+        """The labels of one solution."""
         n = len(row["steps"])
         correct, total = row.get("rollout_correct") or [0] * n, row.get("rollout_total") or [0] * n
         enough = [count >= self.min_rollouts for count in total]
-        merged = merge(
+        return merge(
             self.policy,
             judge_labels=row.get("judge_labels") or [Label.UNKNOWN] * n,
             judge_confidence=row.get("judge_confidence") or [None] * n,
@@ -48,12 +58,6 @@ class Merge(MergeSpec):
             figures=self._figures(row, enough),
             settings=self._settings(),
         )
-        return {
-            "labels": merged.labels,
-            "label_p": merged.label_p,
-            "label_method": merged.label_method,
-            "needs_review": merged.needs_review,
-        }
 
     def _settings(self) -> MergeSettings:
         names = ("high", "low", "threshold", "band", "monotone")

@@ -1,0 +1,165 @@
+"""Rollout labels on a real model against the truth: the phantom policy, and the oracle that knows every step.
+
+    python tests/benchmarks/label_quality.py [--questions 60] [--solutions 4] [--only first_error] [--json]
+
+The policy writes the solutions and completes the prefixes; every case labels the same solutions. Per case:
+
+    macro_f1          against each step's own truth (the oracle's), labels + and -
+    macro_f1_prefix   against "no step so far is wrong, errors of place aside": what rollouts can tell at all
+    best_tau_f1       fixed cases: macro_f1 of the best threshold in hindsight, by steps of 1/k (no method: a bound)
+    recall_KIND       share of the wrong steps of a kind that are labelled -; `location` never changes the answer, so
+                      rollouts cannot see it: what is found there is found for other reasons
+    rollouts, tokens  paid for, per solution: prefixes that solutions share are sampled once, and a whole solution
+                      answers itself; tokens are those generated
+    seconds           processor time of the rollouts, all solutions
+
+`prior` labels by the position of the step alone, fitted on other questions. `fixed_k*` are VisualPRM's labels
+(mc > 0). Solutions are sampled, so location errors and lucky answers are in; unknown labels are skipped in F1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from medprm_hf import Generate, Merge, Questions, Rollout
+from medprm_hf.backends import open_backend
+from medprm_hf.labels.accuracy import value_labels
+from medprm_hf.labels.agreement import apply_prior, error_recall, fit_prior, macro_f1
+from medprm_hf.phantom.oracle import ErrorKind, StepTruth
+from medprm_hf.phantom.questions import question_rows
+from medprm_hf.phantom.world import Split
+from medprm_hf.runs.signals import truth_of
+
+POLICY = "phantom:policy"
+SAMPLING: dict[str, Any] = {"backend": POLICY, "prompt": "bare", "temperature": 0.8, "max_tokens": 96}
+P_RIGHT = {"figure": "p_right", "threshold": 0.5}
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    **{f"fixed_k{k}": ({"k": k}, {}) for k in (4, 8, 16, 32)},
+    "visualprm": ({"k": 16, "early_stop": True}, {"monotone": True}),
+    "first_success": ({"estimator": "first_success"}, {}),
+    "bisect": ({"estimator": "bisect"}, {"monotone": True}),
+    "sequential": ({"estimator": "sequential"}, P_RIGHT),
+    "first_error": ({"estimator": "first_error"}, P_RIGHT),
+}
+"""Name: settings of rollout, and of merge (policy value)."""
+
+Table = dict[str, list[Any]]
+Rows = list[dict[str, Any]]
+
+
+def solve(split: Split, questions: int, solutions: int) -> Table:
+    """The policy's solutions of the first questions of a split."""
+    rows = list(question_rows(split, questions))
+    table: Table = {name: [row[name] for row in rows] for name in rows[0]}
+    table |= Questions()(table)
+    return Generate(**SAMPLING, solutions=solutions)(table)
+
+
+def rows_of(table: Table) -> Rows:
+    """The rows of a table that hold a solution."""
+    return [row for row in (dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True))
+            if row["steps"]]  # fmt: skip
+
+
+def own_truth(truth: Sequence[StepTruth]) -> list[str]:
+    """+ and - of each step by itself."""
+    return ["+" if step.right else "-" for step in truth]
+
+
+def prefix_truth(truth: Sequence[StepTruth]) -> list[str]:
+    """- from the first wrong step on; errors of place do not count, for they never change the answer."""
+    fine = [step.right or step.kind == ErrorKind.LOCATION for step in truth]
+    return ["+" if all(fine[: i + 1]) else "-" for i in range(len(fine))]
+
+
+def figures(case: str, said: list[list[str]], truths: list[list[StepTruth]], **spent: float) -> list[dict[str, Any]]:
+    """One object a figure."""
+    own, steps = macro_f1(said, [own_truth(t) for t in truths]), sum(map(len, truths))
+    prefix = macro_f1(said, [prefix_truth(t) for t in truths])
+    kinds = error_recall(said, [[step.kind for step in truth] for truth in truths])
+    values: dict[str, tuple[float | None, str]] = {
+        "macro_f1": (own.macro_f1, "0..1"),
+        "macro_f1_prefix": (prefix.macro_f1, "0..1"),
+        "unknown": (own.skipped / steps, "share of steps"),
+        **{name: (value, UNITS[name]) for name, value in spent.items()},
+        **{f"recall_{kind}": (found.share, f"of {found.n} steps") for kind, found in sorted(kinds.items())},
+    }
+    return [
+        {"case": case, "metric": name, "value": None if value is None else round(value, 4), "unit": unit,
+         "goal": None, "holds": None}
+        for name, (value, unit) in values.items()
+    ]  # fmt: skip
+
+
+UNITS = {
+    "rollouts": "per solution",
+    "tokens": "generated, per solution",
+    "seconds": "processor time",
+    "rounds": "rounds",
+    "best_tau_f1": "0..1, threshold in hindsight",
+}
+
+
+def measure(case: str, table: Table, truths: list[list[StepTruth]]) -> list[dict[str, Any]]:
+    """The figures of one estimator."""
+    rollout, merge = CASES[case]
+    backend = open_backend(POLICY)
+    before, begun = (backend.usage.completions, backend.usage.completion_tokens), time.process_time()
+    counted = table | Rollout(**SAMPLING, **rollout)(table)
+    seconds = time.process_time() - begun
+    n = len(truths)
+    spent = {
+        "rollouts": (backend.usage.completions - before[0]) / n,
+        "tokens": (backend.usage.completion_tokens - before[1]) / n,
+        "seconds": seconds,
+        "rounds": counted["rollout_method"][0]["rounds"],
+    }
+    if case.startswith("fixed"):
+        spent["best_tau_f1"] = best_tau(counted, truths, rollout["k"])
+    return figures(case, Merge(policy="value", **merge)(counted)["labels"], truths, **spent)
+
+
+def best_tau(counted: Table, truths: list[list[StepTruth]], k: int) -> float:
+    """Macro-F1 of the threshold that would have been best."""
+    pairs = list(zip(counted["rollout_correct"], counted["rollout_total"], strict=True))
+    own = [own_truth(truth) for truth in truths]
+    scores = [macro_f1([value_labels(c, t, i / k).tolist() for c, t in pairs], own).macro_f1 for i in range(k)]
+    return max(score for score in scores if score is not None)
+
+
+def run(questions: int, solutions: int, cases: Sequence[str]) -> list[dict[str, Any]]:
+    """All figures."""
+    import torch
+
+    torch.set_num_threads(1)
+    prior = fit_prior([own_truth(truth_of(row)) for row in rows_of(solve("development", questions, solutions))])
+    rows = rows_of(solve("test", questions, solutions))
+    table: Table = {name: [row[name] for row in rows] for name in rows[0]}
+    truths = [truth_of(row) for row in rows]
+    found = figures("prior", [apply_prior(prior, len(truth)) for truth in truths], truths, rollouts=0)
+    for case in cases:
+        found += measure(case, table, truths)
+    return found
+
+
+def main() -> None:
+    """Read the command line, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--questions", type=int, default=60)
+    parser.add_argument("--solutions", type=int, default=4)
+    parser.add_argument("--only", nargs="+", choices=list(CASES), default=list(CASES))
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    given = parser.parse_args()
+    for figure in run(given.questions, given.solutions, given.only):
+        if given.json:
+            print(json.dumps(figure), flush=True)
+        elif figure["value"] is not None:
+            print(f"{figure['case']:14} {figure['metric']:18} {figure['value']:10.3f} {figure['unit']}")
+
+
+if __name__ == "__main__":
+    main()
