@@ -38,9 +38,9 @@ def option_order(n: int, turn: int, seed: int) -> tuple[int, ...]:
 
 
 _OTHERS = re.compile(
-    r"\b(?:all|none|both|any|neither|either|two|some)\s+of\s+(?:the|these|those)\b|\b(?:above|below|other)\b"
-    r"|\bboth\b|\b[A-Z]\b\s*(?:and|or|&|\+|,)\s*\b[A-Z]\b",
-    re.IGNORECASE,
+    r"\b(?:[Aa]ll|[Nn]one|[Bb]oth|[Aa]ny|[Nn]either|[Ee]ither|[Tt]wo|[Ss]ome) of (?:the|these|those)\b"
+    r"|\b(?:[Tt]he|[Ll]isted) (?:above|below|others?)\b"
+    r"|\b[A-Z]\s*(?:and|or|&|\+|,)\s*[A-Z]\b"
 )
 _PLACE_WORD = re.compile(
     r"\b(?:first|second|third|fourth|fifth|last|former|latter|previous|next)\s+(?:option|choice|answer|alternative)s?\b",
@@ -78,5 +78,5 @@ def in_words(answer: str, options: Sequence[str]) -> tuple[int, ...] | None:
     said, keys = normalise(answer), option_keys(tuple(options))
     found = {key for key in keys if key and contains_phrase(said, key)}
     inside = {key for key in found if any(key != other and contains_phrase(other, key) for other in found)}
-    named = {said} if said in keys else found - inside
+    named = {said} if said and said in keys else found - inside
     return None if len(named) > 1 else tuple(i for i, key in enumerate(keys) if key in named)
