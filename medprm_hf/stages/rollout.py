@@ -34,9 +34,9 @@ from numpy.typing import NDArray
 
 from medprm_hf.backends import open_backend
 from medprm_hf.backends.protocol import Backend
-from medprm_hf.labels.accuracy import chance
+from medprm_hf.labels.accuracy import chance, given_wrong_answer
 from medprm_hf.labels.accuracy import interval as accuracy_interval
-from medprm_hf.labels.monte_carlo import Decision, Problem, State, make_estimator, open_pairs
+from medprm_hf.labels.monte_carlo import Problem, State, make_estimator, open_pairs
 from medprm_hf.recipe import RolloutSpec
 from medprm_hf.schema import written_by
 from medprm_hf.stages.base import Batch, Row, RowErrors, columns_of, rows_of
@@ -70,7 +70,8 @@ class _Done:
 
     pool: PrefixPool
     baselines: list[_Baseline]
-    decision: Decision
+    p_right: NDArray[np.float64]
+    """(rows, steps)."""
     state: State
     """Its `learnt` are the values that the decision began with."""
 
@@ -117,7 +118,11 @@ class Rollout(RolloutSpec):
             outcomes = pool.draw(list(zip(pairs.rows.tolist(), pairs.steps.tolist(), strict=True)), backend)
             state.record(pairs, [_CODE[outcome] for outcome in outcomes])
         state.learnt = rounded(state.learnt)
-        return _Done(pool, baselines, estimator.decide(problem, state), state)
+        decision = estimator.decide(problem, state)
+        p_right = decision.p_right
+        if self.estimator in USES_OWN_ANSWER:
+            p_right = given_wrong_answer(p_right, problem.num_steps, problem.own_answer_right == 0)
+        return _Done(pool, baselines, p_right, state)
 
     def _baselines(self, pool: PrefixPool, backend: Backend) -> list[_Baseline]:
         """Chance of each row: of guessing among what is shown, or of starting from nothing."""
@@ -165,7 +170,7 @@ class Rollout(RolloutSpec):
             "expected_accuracy": [c / t if t else None for c, t in zip(correct, total, strict=True)],
             "accuracy_low": _nullable(low),
             "accuracy_high": _nullable(high),
-            "p_right": _nullable(done.decision.p_right[at, :n]),
+            "p_right": _nullable(done.p_right[at, :n]),
             "chance": _nullable([baseline.value])[0],
             "rollout_method": self._method(done, baseline, model),
             "errors": errors.entries,

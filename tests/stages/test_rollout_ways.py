@@ -12,6 +12,7 @@ import pytest
 from medprm_hf import Merge, Rollout
 from medprm_hf.backends import open_backend
 from medprm_hf.errors import ConfigError
+from medprm_hf.labels.accuracy import given_wrong_answer
 from medprm_hf.labels.monte_carlo import ESTIMATORS, Problem, State, make_estimator
 from medprm_hf.recipe import parse
 from medprm_hf.text.answers import matches, read_answer
@@ -246,6 +247,16 @@ def test_every_estimator_labels_every_step_for_less(settings: Any, merge: Any, m
     if settings["estimator"] not in ("first_success",):  # 0.2 of 16 is above 0: what makes mc > 0 weak
         assert sum(row == ["+", "+", "+"] for row in labels[0::2]) >= 5
         assert sum(row[2] == "-" for row in labels[1::2]) >= 5
+
+
+def test_a_wrong_answer_means_a_wrong_step() -> None:
+    p = np.array([[0.9, 0.8, 0.6, np.nan], [0.9, 0.8, 0.6, 0.6], [1.0, 1.0, 1.0, 1.0]])
+    found = given_wrong_answer(p, [3, 4, 4], [True, False, True])
+    assert found[0] == pytest.approx([0.75, 0.5, 0.0, np.nan], nan_ok=True)
+    assert found[1].tolist() == p[1].tolist()
+    assert found[2].tolist() == [1.0, 1.0, 1.0, 0.0]
+    table = counted("noisy", *many(), estimator="first_error")
+    assert [row[-1] for row in table["p_right"]][1::2] == [0.0] * 6
 
 
 # --- settings ------------------------------------------------------------------------------------------------
