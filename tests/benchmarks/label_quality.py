@@ -6,7 +6,9 @@ The policy writes the solutions and completes the prefixes; every case labels th
 
     macro_f1          against each step's own truth (the oracle's), labels + and -
     macro_f1_prefix   against "no step so far is wrong, errors of place aside": what rollouts can tell at all
-    best_tau_f1       fixed cases: macro_f1 of the best threshold in hindsight, by steps of 1/k (no method: a bound)
+    best_tau_*        fixed cases: the same for the best threshold in hindsight, by steps of 1/k (no method: a bound)
+    mc_KIND           fixed cases: mean expected accuracy behind the wrong steps of a kind (mc_right: behind right
+                      ones); a kind whose mc stays near mc_right does not change the answer, and no rollout sees it
     recall_KIND       share of the wrong steps of a kind that are labelled -; `location` never changes the answer, so
                       rollouts cannot see it: what is found there is found for other reasons
     rollouts, tokens  paid for, per solution: prefixes that solutions share are sampled once, and a whole solution
@@ -22,6 +24,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -85,7 +88,7 @@ def figures(case: str, said: list[list[str]], truths: list[list[StepTruth]], **s
         "macro_f1": (own.macro_f1, "0..1"),
         "macro_f1_prefix": (prefix.macro_f1, "0..1"),
         "unknown": (own.skipped / steps, "share of steps"),
-        **{name: (value, UNITS[name]) for name, value in spent.items()},
+        **{name: (value, UNITS.get(name, "0..1")) for name, value in spent.items()},
         **{f"recall_{kind}": (found.share, f"of {found.n} steps") for kind, found in sorted(kinds.items())},
     }
     return [
@@ -100,7 +103,6 @@ UNITS = {
     "tokens": "generated, per solution",
     "seconds": "processor time",
     "rounds": "rounds",
-    "best_tau_f1": "0..1, threshold in hindsight",
 }
 
 
@@ -119,15 +121,26 @@ def measure(case: str, table: Table, truths: list[list[StepTruth]]) -> list[dict
         "rounds": counted["rollout_method"][0]["rounds"],
     }
     if case.startswith("fixed"):
-        spent["best_tau_f1"] = best_tau(counted, truths, rollout["k"])
+        spent |= {f"best_tau_{name}": best_tau(counted, [of(truth) for truth in truths], rollout["k"])
+                  for name, of in (("f1", own_truth), ("prefix_f1", prefix_truth))}  # fmt: skip
+        spent |= mean_accuracy(counted, truths)
     return figures(case, Merge(policy="value", **merge)(counted)["labels"], truths, **spent)
 
 
-def best_tau(counted: Table, truths: list[list[StepTruth]], k: int) -> float:
+def mean_accuracy(counted: Table, truths: list[list[StepTruth]]) -> dict[str, float]:
+    """Mean mc of the prefixes that end with a wrong step of each kind, and with a right one."""
+    seen: dict[str, list[float]] = defaultdict(list)
+    for truth, row in zip(truths, counted["expected_accuracy"], strict=True):
+        for step, mc in zip(truth, row, strict=True):
+            if mc is not None:
+                seen[f"mc_{step.kind or 'right'}"].append(mc)
+    return {name: sum(values) / len(values) for name, values in sorted(seen.items())}
+
+
+def best_tau(counted: Table, truth: list[list[str]], k: int) -> float:
     """Macro-F1 of the threshold that would have been best."""
     pairs = list(zip(counted["rollout_correct"], counted["rollout_total"], strict=True))
-    own = [own_truth(truth) for truth in truths]
-    scores = [macro_f1([value_labels(c, t, i / k).tolist() for c, t in pairs], own).macro_f1 for i in range(k)]
+    scores = [macro_f1([value_labels(c, t, i / k).tolist() for c, t in pairs], truth).macro_f1 for i in range(k)]
     return max(score for score in scores if score is not None)
 
 

@@ -3,8 +3,10 @@
     MEDPRM_VLLM_VENV=… python tests/benchmarks/vllm_rollouts.py [--prefixes 8] [--rollouts 16] [--json]
 
 A server with the phantom policy is started on this machine (CPU, float32), and asked for the same rollouts in four
-ways: with and without prefix caching, all n of a prefix in one call or each in a call of its own. Each way meets a
-fresh server state (its prefixes come from other scenes), `concurrency` requests are in flight at most.
+ways: with and without prefix caching, all n of a prefix in one call or each in a call of its own. Each repeat takes
+other scenes, so that nothing is cached beforehand. A server caches whole blocks (32 tokens here; vLLM's default on
+a CPU is 128, longer than a phantom question), so each question has earlier turns of some 250 tokens before it, as
+a consultation or a judge's evidence would.
 
     wall_s            from requests to texts; the median of the repeats
     prompt_tokens     what the calls sent (usage): every call pays for its whole prompt
@@ -35,6 +37,8 @@ from medprm_hf.phantom.world import question_ids, scene_of
 from medprm_hf.text.prompts import solve_prompt
 from tests.vllm_server import VllmServer, vllm_binary, vllm_server
 
+CASES = 6
+BLOCK = 32
 SAMPLING = Sampling(temperature=0.8, max_tokens=64, seed=1)
 QUERIES, HITS = "vllm:prefix_cache_queries_total", "vllm:prefix_cache_hits_total"
 PROMPTS = "vllm:prompt_tokens_total"
@@ -46,10 +50,19 @@ def requests_of(scenes: list[str], n: int) -> list[Request]:
     for name in scenes:
         row = question_row(name)
         text = solve_prompt(row["question"], row["options"], style="bare")
+        earlier = Message(
+            "user", "\n\n".join(step for other in case_ids(name) for step in true_solution(scene_of(other)))
+        )
         prefix = "\n\n".join(true_solution(scene_of(name))[:3])
         key = f"{name}/rollout/{content_hash(prefix)}"
-        made.append(Request((Message("user", text, (row["image"]["bytes"],)),), n, SAMPLING, prefix, key))
+        made.append(Request((earlier, Message("user", text, (row["image"]["bytes"],))), n, SAMPLING, prefix, key))
     return made
+
+
+def case_ids(name: str) -> list[str]:
+    """The scenes of the earlier cases of a conversation: the same length for all, other cases for each."""
+    number = int(name.rsplit("-", 1)[1])
+    return [f"phantom-train-{CASES * number + i:06d}" for i in range(CASES)]
 
 
 def single(requests: list[Request]) -> list[Request]:
@@ -95,7 +108,7 @@ def measure(caching: bool, prefixes: int, rollouts: int, repeats: int, log: Path
     scenes = question_ids("test", prefixes * (2 * repeats + 2))
     pieces = [scenes[i : i + prefixes] for i in range(0, len(scenes), prefixes)]
     found: dict[str, list[dict[str, float]]] = {"n_in_one_call": [], "single_calls": []}
-    flags = ("--enable-prefix-caching" if caching else "--no-enable-prefix-caching",)
+    flags = ("--enable-prefix-caching" if caching else "--no-enable-prefix-caching", "--block-size", str(BLOCK))
     with vllm_server(checkpoint("policy"), "phantom-policy", log, flags=flags) as server:
         backend = open_backend(f"openai:{server.name}?base_url={server.base_url}")
         ask(server, backend, requests_of(pieces.pop(), 2))  # warms both ways up
