@@ -5,7 +5,7 @@
 The policy writes the solutions and completes the prefixes; every case labels the same solutions. Per case:
 
     macro_f1          against each step's own truth (the oracle's), labels + and -
-    macro_f1_prefix   against "no step so far is wrong, errors of place aside": what rollouts can tell at all
+    macro_f1_answer   against "what is claimed so far leads to the right answer": what rollouts can tell at all
     best_tau_*        fixed cases: the same for the best threshold in hindsight, by steps of 1/k (no method: a bound)
     mc_KIND           fixed cases: mean expected accuracy behind the wrong steps of a kind (mc_right: behind right
                       ones); a kind whose mc stays near mc_right does not change the answer, and no rollout sees it
@@ -16,7 +16,8 @@ The policy writes the solutions and completes the prefixes; every case labels th
     seconds           processor time of the rollouts, all solutions
 
 `prior` labels by the position of the step alone, fitted on other questions. `fixed_k*` are VisualPRM's labels
-(mc > 0). Solutions are sampled, so location errors and lucky answers are in; unknown labels are skipped in F1.
+(mc > 0). What is unknown is skipped in F1. Truth by step need not be monotone: a right reading after a wrong one is
+right, but its prefix still leads astray, which no rollout can tell apart.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ from medprm_hf import Generate, Merge, Questions, Rollout
 from medprm_hf.backends import open_backend
 from medprm_hf.labels.accuracy import value_labels
 from medprm_hf.labels.agreement import apply_prior, error_recall, fit_prior, macro_f1
-from medprm_hf.phantom.oracle import ErrorKind, StepTruth
+from medprm_hf.phantom import steps as text
+from medprm_hf.phantom.oracle import StepTruth
 from medprm_hf.phantom.questions import question_rows
-from medprm_hf.phantom.world import Split
+from medprm_hf.phantom.world import OPTIONS, Split, guideline, scene_of
 from medprm_hf.runs.signals import truth_of
 
 POLICY = "phantom:policy"
@@ -73,20 +75,36 @@ def own_truth(truth: Sequence[StepTruth]) -> list[str]:
     return ["+" if step.right else "-" for step in truth]
 
 
-def prefix_truth(truth: Sequence[StepTruth]) -> list[str]:
-    """- from the first wrong step on; errors of place do not count, for they never change the answer."""
-    fine = [step.right or step.kind == ErrorKind.LOCATION for step in truth]
-    return ["+" if all(fine[: i + 1]) else "-" for i in range(len(fine))]
+def answer_truth(row: dict[str, Any]) -> list[str]:
+    """+ where the claims up to a step, and the guideline, lead to the right answer; once advice or answer is given, it
+    decides. An error of place, or one between two sizes with the same advice, stays +."""
+    scene = scene_of(row["question_id"])
+    count, kind, size, said = scene.count, str(scene.kind), str(scene.size), None
+    labels = []
+    for step in map(str.strip, row["steps"]):
+        if found := text.COUNT.fullmatch(step):
+            count = text.COUNTS.index(found[1]) + 1
+        elif found := text.KIND.fullmatch(step):
+            kind = found[1]
+        elif found := text.SIZE.fullmatch(step):
+            size = found[1]
+        elif rule := text.read_rule(step):
+            said = rule.advice
+        elif found := text.ANSWER.fullmatch(step):
+            said = OPTIONS[text.LETTERS.index(found[1])]
+        labels.append("+" if (said or guideline(count, kind, size)) == scene.answer else "-")
+    return labels
 
 
-def figures(case: str, said: list[list[str]], truths: list[list[StepTruth]], **spent: float) -> list[dict[str, Any]]:
+def figures(case: str, said: list[list[str]], rows: Rows, **spent: float) -> list[dict[str, Any]]:
     """One object a figure."""
-    own, steps = macro_f1(said, [own_truth(t) for t in truths]), sum(map(len, truths))
-    prefix = macro_f1(said, [prefix_truth(t) for t in truths])
+    truths = [truth_of(row) for row in rows]
+    own, steps = macro_f1(said, [own_truth(truth) for truth in truths]), sum(map(len, truths))
+    answer = macro_f1(said, [answer_truth(row) for row in rows])
     kinds = error_recall(said, [[step.kind for step in truth] for truth in truths])
     values: dict[str, tuple[float | None, str]] = {
         "macro_f1": (own.macro_f1, "0..1"),
-        "macro_f1_prefix": (prefix.macro_f1, "0..1"),
+        "macro_f1_answer": (answer.macro_f1, "0..1"),
         "unknown": (own.skipped / steps, "share of steps"),
         **{name: (value, UNITS.get(name, "0..1")) for name, value in spent.items()},
         **{f"recall_{kind}": (found.share, f"of {found.n} steps") for kind, found in sorted(kinds.items())},
@@ -106,14 +124,14 @@ UNITS = {
 }
 
 
-def measure(case: str, table: Table, truths: list[list[StepTruth]]) -> list[dict[str, Any]]:
+def measure(case: str, table: Table, rows: Rows) -> list[dict[str, Any]]:
     """The figures of one estimator."""
     rollout, merge = CASES[case]
     backend = open_backend(POLICY)
     before, begun = (backend.usage.completions, backend.usage.completion_tokens), time.process_time()
     counted = table | Rollout(**SAMPLING, **rollout)(table)
     seconds = time.process_time() - begun
-    n = len(truths)
+    n = len(rows)
     spent = {
         "rollouts": (backend.usage.completions - before[0]) / n,
         "tokens": (backend.usage.completion_tokens - before[1]) / n,
@@ -121,10 +139,10 @@ def measure(case: str, table: Table, truths: list[list[StepTruth]]) -> list[dict
         "rounds": counted["rollout_method"][0]["rounds"],
     }
     if case.startswith("fixed"):
-        spent |= {f"best_tau_{name}": best_tau(counted, [of(truth) for truth in truths], rollout["k"])
-                  for name, of in (("f1", own_truth), ("prefix_f1", prefix_truth))}  # fmt: skip
-        spent |= mean_accuracy(counted, truths)
-    return figures(case, Merge(policy="value", **merge)(counted)["labels"], truths, **spent)
+        spent["best_tau_f1"] = best_tau(counted, [own_truth(truth_of(row)) for row in rows], rollout["k"])
+        spent["best_tau_answer"] = best_tau(counted, [answer_truth(row) for row in rows], rollout["k"])
+        spent |= mean_accuracy(counted, [truth_of(row) for row in rows])
+    return figures(case, Merge(policy="value", **merge)(counted)["labels"], rows, **spent)
 
 
 def mean_accuracy(counted: Table, truths: list[list[StepTruth]]) -> dict[str, float]:
@@ -152,10 +170,9 @@ def run(questions: int, solutions: int, cases: Sequence[str]) -> list[dict[str, 
     prior = fit_prior([own_truth(truth_of(row)) for row in rows_of(solve("development", questions, solutions))])
     rows = rows_of(solve("test", questions, solutions))
     table: Table = {name: [row[name] for row in rows] for name in rows[0]}
-    truths = [truth_of(row) for row in rows]
-    found = figures("prior", [apply_prior(prior, len(truth)) for truth in truths], truths, rollouts=0)
+    found = figures("prior", [apply_prior(prior, len(row["steps"])) for row in rows], rows, rollouts=0)
     for case in cases:
-        found += measure(case, table, truths)
+        found += measure(case, table, rows)
     return found
 
 
