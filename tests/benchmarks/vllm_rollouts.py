@@ -116,6 +116,7 @@ def measure(caching: bool, prefixes: int, rollouts: int, repeats: int, log: Path
         for _ in range(repeats):
             found["n_in_one_call"].append(ask(server, backend, requests_of(pieces.pop(), rollouts)))
             found["single_calls"].append(ask(server, backend, single(requests_of(pieces.pop(), rollouts))))
+        backend.close()
     return {
         way: {name: statistics.median(each[name] for each in runs) for name in runs[0]} for way, runs in found.items()
     }
