@@ -9,7 +9,7 @@ ConfigError: rollout.settings.price=0.002 is no setting of rollout.estimator=fix
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from medprm_hf.errors import ConfigError
@@ -25,7 +25,7 @@ WITHOUT_P_RIGHT = frozenset(("fixed", "first_success", "bisect"))
 
 def known_settings(estimator: str) -> tuple[str, ...]:
     """Names of an estimator's settings; ConfigError with near names for an unknown estimator."""
-    return tuple(entry.name for entry in fields(resolve("estimators", ESTIMATORS, estimator)))
+    return tuple(getattr(resolve("estimator", ESTIMATORS, estimator), "__dataclass_fields__", ()))
 
 
 def settings_for(estimator: str, own: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -267,7 +267,7 @@ def test_a_wrong_answer_means_a_wrong_step() -> None:
     [
         ("rollout.k=0", r"rollout\.k: .*greater than or equal to 1 \(found 0\)"),
         ("rollout.threshold=-0.1", r"rollout\.threshold: .*greater than or equal to 0 \(found -0\.1\)"),
-        ("rollout.estimator=fixt", "unknown estimators 'fixt'; did you mean fixed"),
+        ("rollout.estimator=fixt", "unknown estimator 'fixt'; did you mean fixed"),
         ("rollout.settings.price=0.1", r"settings\.price=0\.1 is no .* rollout\.estimator=fixed; there is: .*k"),
         ("rollout.settings.k=4", r"rollout\.settings\.k=4 stands beside rollout\.k=8: write rollout\.k=4"),
         ("rollout.settings.band=-1", "band=-1 is no share"),
