@@ -68,8 +68,10 @@ def _signals(recipe: Recipe, rows: Sequence[Row]) -> dict[str, Signal]:
     if "judge_labels" in there:
         signals["judge"] = lambda row: list(row["judge_labels"])
     if {"rollout_correct", "judge_labels"} <= there:
+        # P(right) is compared by itself: its rise says nothing, and every one is above a threshold of 0.
+        without = {"judge", "value", "advantage"} if recipe.merge.figure == "p_right" else {"judge"}
         for policy in POLICIES:
-            if policy != "judge":
+            if policy not in without:
                 signals[policy] = _policy(policy, recipe)
     if "review_labels" in there:
         name = f"{recipe.merge.policy}+review"

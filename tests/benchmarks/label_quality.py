@@ -16,8 +16,9 @@ The policy writes the solutions and completes the prefixes; every case labels th
     seconds           processor time of the rollouts, all solutions
 
 `prior` labels by the position of the step alone, fitted on other questions. `fixed_k*` are VisualPRM's labels
-(mc > 0). What is unknown is skipped in F1. Truth by step need not be monotone: a right reading after a wrong one is
-right, but its prefix still leads astray, which no rollout can tell apart.
+(mc > 0). `first_error_open` does not expect wrong solutions to guess among the options. What is unknown is skipped in
+F1. Truth by step need not be monotone: a right reading after a wrong one is right, but its prefix still leads
+astray, which no rollout can tell apart.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "bisect": ({"estimator": "bisect"}, {"monotone": True}),
     "sequential": ({"estimator": "sequential"}, P_RIGHT),
     "first_error": ({"estimator": "first_error"}, P_RIGHT),
+    "first_error_open": ({"estimator": "first_error", "chance": "none"}, P_RIGHT),
 }
 """Name: settings of rollout, and of merge (policy value)."""
 
