@@ -15,6 +15,7 @@ contradict each other are refused with both values and the way out.
 
 from __future__ import annotations
 
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -25,6 +26,7 @@ from pydantic_core import ErrorDetails
 
 from medprm_hf.errors import ConfigError
 from medprm_hf.ids import content_hash
+from medprm_hf.labels.choosing import Fit, check_chance, settings_for
 from medprm_hf.labels.merge import POLICIES
 from medprm_hf.registry import near
 
@@ -97,17 +99,33 @@ class RolloutSpec:
     prompt: str = "steps"
     """As in generate."""
     estimator: str = "fixed"
-    """`fixed` samples k per prefix."""
+    """fixed, first_success, bisect, sequential, or first_error (ours: searches the first wrong step)."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Further settings of the estimator, by its own names."""
     k: Count = 16
-    """Rollouts per prefix (VisualPRM 16; 32 for medicine; 4 for validation)."""
+    """Rollouts per prefix (VisualPRM 16; 32 for medicine; 4 for validation), or at most; first_error has none."""
     threshold: Threshold = 0.0
-    """A step counts as right where mc is above this (tau)."""
+    """A step counts as right where mc is above this (tau); sequential takes 0 as its own, 0.15."""
     early_stop: bool = False
     """Sample nothing after the first step that is wrong; what was not sampled stays unknown."""
+    chance: Literal["options", "empty_prefix", "none"] = "options"
+    """Baseline: 1/n of n options, or the accuracy of k rollouts of the empty prefix (asked once a question)."""
+    corrected: bool = False
+    """Hold tau against (mc - chance) / (1 - chance)."""
+    shuffle_options: bool = False
+    """Show the options in other orders, a new one every few rollouts, so that a letter bias earns nothing."""
+    options_shown: bool = True
+    """false: the model answers in words, and the words are matched to the options."""
     temperature: Temperature = 0.7
     top_p: TopP = 1.0
     max_tokens: Count = 1024
     seed: int = 0
+
+    def estimator_settings(self) -> dict[str, Any]:
+        """What the estimator is made with; ConfigError where settings contradict each other."""
+        check_chance(self.chance, self.corrected, self.options_shown, self.shuffle_options)
+        own = {"k": self.k, "tau": self.threshold, "early_stop": self.early_stop, "corrected": self.corrected}
+        return settings_for(self.estimator, own, self.settings)
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -139,6 +157,12 @@ class MergeSpec:
     """Value policy: + where mc is above this (tau)."""
     min_rollouts: Count = 1
     """Steps with fewer readable rollouts than this count as not sampled."""
+    figure: Literal["mc", "corrected", "p_right"] = "mc"
+    """What the rollouts say: raw expected accuracy, corrected for chance, or the estimator's P(right)."""
+    band: Threshold = 0.0
+    """Advantage policy: changes up to this size are neutral."""
+    monotone: bool = False
+    """Value policy: an unsampled step is - after the first -, and + before a + in front of it (as OmegaPRM reads)."""
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -229,8 +253,19 @@ def check(recipe: Recipe) -> None:
         raise ConfigError(
             f"merge.low={merge.low} is not below merge.high={merge.high}: between them lies what is uncertain"
         )
+    if "rollout" in stages:
+        _check_rollout(recipe)
     if "merge" in stages:
         _check_merge(recipe)
+
+
+def _check_rollout(recipe: Recipe) -> None:
+    rollout, merge = recipe.rollout, recipe.merge
+    rollout.estimator_settings()
+    if "merge" in recipe.stages and merge.policy not in ("medprm", "judge"):
+        names = ("estimator", "early_stop", "threshold", "corrected", "chance")
+        ours = {name: getattr(rollout, name) for name in names}
+        Fit(**ours, policy=merge.policy, figure=merge.figure, tau=merge.threshold, monotone=merge.monotone).check()
 
 
 def _check_merge(recipe: Recipe) -> None:
@@ -249,7 +284,8 @@ def _check_merge(recipe: Recipe) -> None:
                 f"merge.policy={merge.policy} reads what the {needed} stage writes, but stages="
                 f"[{', '.join(stages)}] leaves it out: add {needed}, or take policy {' or '.join(fits) or 'none'}"
             )
-    if "rollout" in stages and recipe.rollout.k < merge.min_rollouts:
+    counted = "k" in recipe.rollout.estimator_settings()
+    if "rollout" in stages and counted and recipe.rollout.k < merge.min_rollouts:
         raise ConfigError(
             f"rollout.k={recipe.rollout.k} is below merge.min_rollouts={merge.min_rollouts}: "
             f"raise rollout.k or lower merge.min_rollouts"

@@ -58,7 +58,10 @@ def _columns(stage: str, *rows: tuple[str, str, str], per_step: bool = False) ->
 
 _TURN = "{role: str, text: str}"
 _GENERATOR = "{model: str, prompt: str, temperature: float, top_p: float, max_tokens: int, seed: int}"
-_METHOD = "{estimator: str, completer: str, continuation: str, temperature: float, k: int, seed: int}"
+_METHOD = (
+    "{estimator: str, completer: str, continuation: str, temperature: float, k: int, seed: int, rounds: int, "
+    "options: str, chance: str, empty_correct: int, empty_total: int, learnt: str}"
+)
 _REVIEW = "{reviewer: str, label: str, error_type: str, severity: str, note: str, blind: bool, seconds: float, at: str}"
 
 COLUMNS: tuple[Column, ...] = (
@@ -114,8 +117,8 @@ COLUMNS: tuple[Column, ...] = (
     ),
     *_columns(
         "rollout",
-        ("chance", "float", "Accuracy of guessing, 0..1; null for an open question."),
-        ("rollout_method", _METHOD, "Estimator, completer and sampling."),
+        ("chance", "float", "Baseline, 0..1: guessing (null for an open question), or rollouts of no prefix."),
+        ("rollout_method", _METHOD, "Estimator and what it learnt (JSON), completer, sampling, baseline's counts."),
     ),
     *_columns(
         "retrieve",

@@ -49,7 +49,7 @@ def vllm_binary() -> Path | None:
 
 @contextmanager
 def vllm_server(
-    checkpoint: Path, name: str, log: Path, dtype: str = "float32", context: int = 2048
+    checkpoint: Path, name: str, log: Path, dtype: str = "float32", context: int = 2048, flags: tuple[str, ...] = ()
 ) -> Iterator[VllmServer]:
     """Serve a checkpoint on a free port of 127.0.0.1; RuntimeError with the log's end if it does not start."""
     binary = vllm_binary()
@@ -63,6 +63,7 @@ def vllm_server(
         # A prefill in pieces ends a CPU server that is given seeds ("CPU Generator does not use offset").
         *("--no-enable-chunked-prefill", "--max-num-batched-tokens", "8192"),
         *("--limit-mm-per-prompt", '{"image":1,"video":0}'),
+        *flags,
     ]
     with log.open("wb") as out:
         process = subprocess.Popen(

@@ -126,3 +126,19 @@ def fill_after_first_wrong(labels: Labels, num_steps: ArrayLike) -> Labels:
     inside = np.arange(labels.shape[1])[None] < np.asarray(num_steps)[:, None]
     after = np.maximum.accumulate(labels == WRONG, axis=1)
     return np.where(after & inside, WRONG, labels)
+
+
+def given_wrong_answer(p_right: Floats, num_steps: ArrayLike, wrong: ArrayLike) -> Floats:
+    """P(no wrong step up to j), (n, S), once more where the solution's own answer is known to be wrong (n,).
+
+    A whole solution with a wrong answer has a wrong step somewhere: P(j) becomes (P(j) - P(last)) / (1 - P(last)),
+    and 0 for the last step. For estimators that model the first wrong step, so that P never rises.
+    """
+    rows = np.flatnonzero(np.asarray(wrong, bool))
+    last = p_right[rows, np.asarray(num_steps, np.int64)[rows] - 1][:, None]
+    result = p_right.copy()
+    # Where the estimator was certain of every step, only the last one is left to be wrong.
+    sure = last > 1 - 1e-9
+    result[rows] = np.where(sure, 1.0, (p_right[rows] - last) / (1 - last + sure))
+    result[rows, np.asarray(num_steps, np.int64)[rows] - 1] = 0.0
+    return np.where(np.isnan(p_right), np.nan, result.clip(0, 1))

@@ -1,6 +1,7 @@
 """Merge policies (M7): a judge's labels and the rollouts' counts of one solution become one label a step.
 
-Lists line up by step, [num_steps]. mc_i = correct_i / total_i is raw, and unknown where nothing was read.
+Lists line up by step, [num_steps]. mc_i = correct_i / total_i is raw, and unknown where nothing was read; another
+figure (corrected for chance, or the estimator's P(right)) can stand in its place.
 
     policy       label                                                               label_p: P(step is right)
     consensus    + where the judge says + and mc > high; - where it says - and       min(mc, cap), 1 - min(1-mc, cap);
@@ -8,8 +9,8 @@ Lists line up by step, [num_steps]. mc_i = correct_i / total_i is raw, and unkno
     judge_first  the judge's where it is sure (a label, confidence high); else +     the judge's P(+), if it gives one;
                  where mc > 0.5 and - where not; unsampled: the judge's, for review  mc where the rollouts decided
     value        + where mc > threshold (tau), else - (VisualPRM, arXiv 2503.10291)  mc
-    advantage    + 0 - by the sign of mc_i - mc_{i-1} (VisualPRM); the first step    null: a rise is no probability
-                 has nothing before it and is labelled as by value
+    advantage    + 0 - by the sign of mc_i - mc_{i-1} (VisualPRM), 0 up to `band`;   null: a rise is no probability
+                 the first step has nothing before it and is labelled as by value
     medprm       the judge's; everything after its first - is - (arXiv 2506.11474)   the lowest P(+) from that - on
     judge        the judge's, each step by itself                                    the judge's P(+), if it gives one
 
@@ -48,6 +49,10 @@ class MergeSettings:
     """Value (and the first step of advantage): `+` where mc is above this (tau)."""
     majority: float = 0.5
     """Judge first: `+` where mc is above this."""
+    band: float = 0.0
+    """Advantage: changes up to this size are neutral (VisualPRM: 0)."""
+    monotone: bool = False
+    """Value: an unsampled step is `-` after the first `-`, and `+` before a `+` in front of it (OmegaPRM)."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.low <= self.high <= 1:
@@ -55,7 +60,7 @@ class MergeSettings:
                 f"merge.low={self.low} and merge.high={self.high}: a step between them is uncertain, "
                 "so use 0 <= low <= high <= 1"
             )
-        for name in ("cap", "threshold", "majority"):
+        for name in ("cap", "threshold", "majority", "band"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"merge.{name}={getattr(self, name)} is a share: use 0 to 1")
 
@@ -114,10 +119,12 @@ def merge(
     judge_p_plus: Sequence[float | None] | None = None,
     rollout_correct: Sequence[int] | None = None,
     rollout_total: Sequence[int] | None = None,
+    figures: Sequence[float | None] | None = None,
     settings: MergeSettings | None = None,
 ) -> Merged:
     """One label per step of one solution; every list is [num_steps], None where its stage did not run.
 
+    `figures` stand in the place of mc, None where unknown: the corrected expected accuracy, or P(right).
     Raises ConfigError for an unknown policy, DataError for lists of different lengths or impossible counts.
     """
     if policy not in POLICIES:
@@ -129,6 +136,7 @@ def merge(
             "judge_p_plus": judge_p_plus,
             "rollout_correct": rollout_correct,
             "rollout_total": rollout_total,
+            "figures": figures,
         }
     )
     results = POLICIES[policy].decide(steps, settings or MergeSettings())
@@ -147,10 +155,12 @@ def _steps(columns: dict[str, Sequence[object] | None]) -> list[_Step]:
     if not lengths:
         raise DataError("merge has neither judge nor rollout columns: run one of these stages first")
     n = next(iter(lengths.values()))
-    judge, confidence, p_plus, correct, total = (
+    judge, confidence, p_plus, correct, total, figures = (
         [None] * n if column is None else list(column) for column in columns.values()
     )
     mc = [_accuracy(c, t) for c, t in zip(correct, total, strict=True)]
+    if columns["figures"] is not None:
+        mc = [_float(figure) for figure in figures]
     before = [None, *mc[:-1]]
     return [
         _Step(str(judge[i] or UNKNOWN), _str(confidence[i]), _float(p_plus[i]), mc[i], before[i], i == 0)
@@ -206,7 +216,7 @@ def _judged_or_sampled(step: _Step, settings: MergeSettings) -> _Result:
         return _Result(step.judge, step.p_plus, "judge", False)
     if step.mc is not None:
         right = step.mc > settings.majority + _EPSILON
-        return _Result(RIGHT if right else WRONG, step.mc, "rollouts", False)
+        return _Result(RIGHT if right else WRONG, max(step.mc, 0.0), "rollouts", False)
     if step.judge == UNKNOWN:
         return _Result(UNKNOWN, None, "unknown", True)
     return _Result(step.judge, step.p_plus, "unsure", True)
@@ -218,14 +228,27 @@ def judge_is_sure(label: str, confidence: str | None) -> bool:
 
 
 def _value(steps: Sequence[_Step], settings: MergeSettings) -> list[_Result]:
-    return [_by_value(step, settings) for step in steps]
+    results = [_by_value(step, settings) for step in steps]
+    return _inferred(results) if settings.monotone else results
+
+
+def _inferred(results: list[_Result]) -> list[_Result]:
+    """Unsampled steps from what was sampled around them; P(right) stays unknown."""
+    labels = [result.label for result in results]
+    first_wrong = labels.index(WRONG) if WRONG in labels else len(labels)
+    filled = []
+    for at, result in enumerate(results):
+        label = WRONG if at > first_wrong else RIGHT if RIGHT in labels[at + 1 : first_wrong] else UNKNOWN
+        known = result.label != UNKNOWN or label == UNKNOWN
+        filled.append(result if known else _Result(label, None, "inferred", False))
+    return filled
 
 
 def _by_value(step: _Step, settings: MergeSettings) -> _Result:
     if step.mc is None:
         return _Result(UNKNOWN, None, "unsampled", True)
     right = step.mc > settings.threshold + _EPSILON
-    return _Result(RIGHT if right else WRONG, step.mc, "above" if right else "below", False)
+    return _Result(RIGHT if right else WRONG, max(step.mc, 0.0), "above" if right else "below", False)
 
 
 def _advantage(steps: Sequence[_Step], settings: MergeSettings) -> list[_Result]:
@@ -238,7 +261,7 @@ def _by_rise(step: _Step, settings: MergeSettings) -> _Result:
     if step.mc is None or step.mc_before is None:
         return _Result(UNKNOWN, None, "unsampled", True)
     rise = step.mc - step.mc_before
-    if abs(rise) <= _EPSILON:
+    if abs(rise) <= settings.band + _EPSILON:
         return _Result(NEUTRAL, None, "level", False)
     return _Result(RIGHT, None, "rise", False) if rise > 0 else _Result(WRONG, None, "fall", False)
 
@@ -280,7 +303,7 @@ POLICIES: dict[str, Policy] = {
 METHODS: dict[str, tuple[str, ...]] = {
     "consensus": ("agree+", "agree-", "disagree", "unclear", "neutral", "unsampled", "unjudged", "unknown"),
     "judge_first": ("judge", "rollouts", "unsure", "unknown"),
-    "value": ("above", "below", "unsampled"),
+    "value": ("above", "below", "inferred", "unsampled"),
     "advantage": ("above", "below", "rise", "level", "fall", "unsampled"),
     "medprm": ("judge", "after_first_wrong", "unjudged"),
     "judge": ("judge", "unjudged"),

@@ -15,17 +15,18 @@ from typing import Any
 
 from medprm_hf.labels.accuracy import value_labels
 from medprm_hf.labels.agreement import apply_prior, bootstrap, error_recall, fit_prior, macro_f1
-from medprm_hf.labels.merge import POLICIES, MergeSettings, merge
+from medprm_hf.labels.merge import POLICIES
 from medprm_hf.phantom.oracle import StepTruth, check_steps
 from medprm_hf.phantom.world import scene_of
 from medprm_hf.recipe import Recipe
 from medprm_hf.schema import Label, final_labels
+from medprm_hf.stages.merge import Merge
 
 Row = dict[str, Any]
 Signal = Callable[[Row], list[str]]
 NEEDED = (
     "question_id", "solution_id", "solution", "steps", "is_correct", "labels", "review_labels",
-    "rollout_correct", "rollout_total", "judge_labels", "judge_confidence", "judge_p_plus",
+    "rollout_correct", "rollout_total", "p_right", "chance", "judge_labels", "judge_confidence", "judge_p_plus",
 )  # fmt: skip
 
 
@@ -62,11 +63,15 @@ def _signals(recipe: Recipe, rows: Sequence[Row]) -> dict[str, Signal]:
         signals["rollout"] = lambda row: [
             str(label) for label in value_labels(row["rollout_correct"], row["rollout_total"], tau)
         ]
+    if any(p is not None for row in rows for p in row.get("p_right") or []):
+        signals["p_right"] = lambda row: [_likelier(p) for p in row["p_right"]]
     if "judge_labels" in there:
         signals["judge"] = lambda row: list(row["judge_labels"])
     if {"rollout_correct", "judge_labels"} <= there:
+        # P(right) is compared by itself: its rise says nothing, and every one is above a threshold of 0.
+        without = {"judge", "value", "advantage"} if recipe.merge.figure == "p_right" else {"judge"}
         for policy in POLICIES:
-            if policy != "judge":
+            if policy not in without:
                 signals[policy] = _policy(policy, recipe)
     if "review_labels" in there:
         name = f"{recipe.merge.policy}+review"
@@ -74,10 +79,13 @@ def _signals(recipe: Recipe, rows: Sequence[Row]) -> dict[str, Signal]:
     return signals
 
 
+def _likelier(p_right: float | None) -> str:
+    return (Label.UNKNOWN if p_right is None else Label.RIGHT if p_right > 0.5 else Label.WRONG).value
+
+
 def _policy(policy: str, recipe: Recipe) -> Signal:
-    settings = MergeSettings(high=recipe.merge.high, low=recipe.merge.low, threshold=recipe.merge.threshold)
-    names = ("judge_labels", "judge_confidence", "judge_p_plus", "rollout_correct", "rollout_total")
-    return lambda row: merge(policy, **{name: row[name] for name in names}, settings=settings).labels
+    stage = Merge(**{**vars(recipe.merge), "policy": policy})
+    return lambda row: list(stage.merged(row).labels)
 
 
 def _measure(name: str, signal: Signal, rows: Sequence[Row], truths: Sequence[Sequence[StepTruth]]) -> dict[str, Any]:

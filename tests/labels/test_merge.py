@@ -76,7 +76,8 @@ def test_one_step(row: tuple[Any, ...]) -> None:
 @pytest.mark.parametrize("policy", POLICIES)
 def test_every_reason_of_the_table_is_in_the_list_and_back(policy: str) -> None:
     seen = {row[8] for row in ONE_STEP if row[0] == policy}
-    later = {"advantage": {"rise", "level", "fall"}, "medprm": {"after_first_wrong"}}.get(policy, set())
+    several = {"advantage": {"rise", "level", "fall"}, "value": {"inferred"}, "medprm": {"after_first_wrong"}}
+    later = several.get(policy, set())
     assert seen | later == set(METHODS[policy])
 
 
@@ -153,3 +154,27 @@ def test_what_cannot_be_merged_is_refused() -> None:
         MergeSettings(low=0.8)
     with pytest.raises(ConfigError, match=r"merge.cap=2"):
         MergeSettings(cap=2)
+
+
+@pytest.mark.parametrize(
+    ("correct", "total", "labels"),
+    [
+        ([0, 0, 0, 0, 8], [0, 8, 0, 0, 8], "?---+"),  # what follows the first - is wrong
+        ([0, 0, 5, 0, 0], [0, 0, 8, 8, 0], "+++--"),
+        ([0, 0, 0, 0, 0], [0, 0, 0, 0, 0], "?????"),
+    ],
+)
+def test_monotone_value_infers_what_was_not_sampled(correct: list[int], total: list[int], labels: str) -> None:
+    found = merge("value", rollout_correct=correct, rollout_total=total, settings=MergeSettings(monotone=True))
+    assert "".join(found.labels) == labels
+    inferred = [i for i, (label, n) in enumerate(zip(labels, total, strict=True)) if label != "?" and not n]
+    assert [i for i, method in enumerate(found.label_method) if method == "value:inferred"] == inferred
+    assert all(found.label_p[i] is None for i in inferred)
+
+
+def test_another_figure_in_the_place_of_mc() -> None:
+    signals = {"judge_labels": ["+", "-", "+"], "rollout_correct": [1, 1, 0], "rollout_total": [2, 2, 0]}
+    found = merge("consensus", **signals, figures=[0.9, -0.1, None])
+    assert found.labels == ["+", "-", "?"]
+    assert found.label_p == [0.9, pytest.approx(0.05), 0.5]
+    assert merge("value", **signals, figures=[0.9, -0.1, None]).label_p == [0.9, 0.0, None]

@@ -86,6 +86,23 @@ def test_resume_does_only_what_lacks(table: Path, tmp_path: Path) -> None:
     assert len(backend.asked) == before  # type: ignore[attr-defined]
 
 
+def test_a_shard_that_learnt_gives_the_same_when_it_is_done_again(table: Path, tmp_path: Path) -> None:
+    settings = ("rollout.estimator=first_error", "rollout.backend=scripted:tests.stages.scripts:noisy")
+    learning = recipe(table, *settings, "merge.policy=value", "merge.figure=p_right", "merge.threshold=0.5")
+    build_run(tmp_path / "run", learning)
+    shards, data = tmp_path / "run" / "shards" / "rollout", "dataset/data/train-00000.parquet"
+    shard, whole = (shards / "00000.parquet").read_bytes(), (tmp_path / "run" / data).read_bytes()
+    method = pq.read_table(shards / "00000.parquet")["rollout_method"][0].as_py()
+    assert method["estimator"] == "first_error" and json.loads(method["learnt"])
+    for file in shards.glob("00000.*"):
+        file.unlink()
+    report = resume_run(tmp_path / "run")
+    assert (shards / "00000.parquet").read_bytes() == shard
+    assert (tmp_path / "run" / data).read_bytes() == whole
+    assert "?" not in {label for row in pq.read_table(tmp_path / "run" / data)["labels"].to_pylist() for label in row}
+    assert report["counts"]["solutions"] == 10
+
+
 def test_a_changed_recipe_redoes_what_depends_on_it(table: Path, tmp_path: Path) -> None:
     build_run(tmp_path / "run", recipe(table))
     backend = open_backend(SOLVER)

@@ -71,3 +71,21 @@ def test_pictures_are_drawn_from_the_table() -> None:
         assert picture.startswith("data:image/svg+xml;base64,")
         assert len(picture) > 5000
     assert pictures.signals(table) == pictures.signals(table)
+
+
+def test_p_right_is_a_signal_where_the_estimator_gives_it() -> None:
+    recipe = parse(
+        {
+            "source": {"name": "phantom"},
+            "rollout": {"estimator": "first_error"},
+            "merge": {"policy": "consensus", "figure": "p_right"},
+        }
+    )
+    ours = [
+        {**row, "chance": 0.25, "p_right": [0.9 if c else 0.1 for c in row["rollout_correct"]]} for row in rows("test")
+    ]
+    table = {entry["signal"]: entry for entry in compare(ours, rows("development"), recipe)}
+    assert "value" not in table and "advantage" not in table
+    assert table["p_right"]["macro_f1"] == table["rollout"]["macro_f1"]
+    assert table["p_right"]["error_recall"]["location"] == 0.0
+    assert table["consensus"]["error_recall"]["size"] == 1.0
