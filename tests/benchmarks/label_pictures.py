@@ -37,6 +37,8 @@ def pareto(table: Mapping[str, Mapping[str, float]], goals: Mapping[str, tuple[f
         if name in goals:
             axis.plot(goals[name][1], goals[name][0], "*", color="black", markersize=9, label="goal")
         axis.set(xscale="log", title=name, xlabel="rollouts per solution", ylabel="step macro-F1", ylim=(0.4, 1.01))
+        axis.set_xticks([10, 20, 50, 100, 200], ["10", "20", "50", "100", "200"])
+        axis.set_xticks([], minor=True)
         axis.grid(alpha=0.3)
     for axis in list(axes.flat)[len(names):]:
         axis.axis("off")
