@@ -15,6 +15,7 @@ A third party adds a name through the entry-point group `medprm_hf.backend`; its
 
 from __future__ import annotations
 
+import atexit
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
@@ -62,6 +63,10 @@ def close_backends() -> None:
     with _lock:
         while _opened:
             _opened.popitem()[1].close()
+
+
+# Connections are given back while there is still a loop to close them in, not by the garbage collector.
+atexit.register(close_backends)
 
 
 def split_target(options: str) -> tuple[str, dict[str, str]]:
