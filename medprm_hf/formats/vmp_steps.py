@@ -10,6 +10,7 @@ its own; among the `prefix_steps` of later ones it stands with label null.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -31,8 +32,27 @@ from medprm_hf.formats.vmp_case import (
 _LOSSES = (*CASE_LOSSES, "steps without + or - after the last labelled one", "rollout counts of unlabelled steps")
 
 
+class _OneAStep(Format):
+    """A format with one record a step, in which the records of a solution stand together."""
+
+    def decode(self, record: Record, reading: Reading) -> Iterator[dict[str, Any]]:
+        """Gathers the records of one solution; the row comes when the next solution begins."""
+        if reading.held and _solution_of(reading.held[0]) != _solution_of(record):
+            yield self._row(reading)
+        reading.held.append(record)
+
+    def finish(self, reading: Reading) -> Iterator[dict[str, Any]]:
+        """The last solution."""
+        if reading.held:
+            yield self._row(reading)
+
+    @abstractmethod
+    def _row(self, reading: Reading) -> dict[str, Any]:
+        """The row of the records that are held, which are taken."""
+
+
 @dataclass(frozen=True)
-class StepsJSONL(Format):
+class StepsJSONL(_OneAStep):
     """The tool's flattened VisualPRM-style JSONL: the default step export."""
 
     labels: LabelSource = "final"
@@ -68,17 +88,6 @@ class StepsJSONL(Format):
                 }
             prefix.append({**current, "expected_accuracy": mc, "label": label})
         count_unlabelled(steps, writing)
-
-    def decode(self, record: Record, reading: Reading) -> Iterator[dict[str, Any]]:
-        """Gathers the records of one solution; the row comes when the next solution begins."""
-        if reading.held and _solution_of(reading.held[0]) != _solution_of(record):
-            yield self._row(reading)
-        reading.held.append(record)
-
-    def finish(self, reading: Reading) -> Iterator[dict[str, Any]]:
-        """The last solution."""
-        if reading.held:
-            yield self._row(reading)
 
     def _row(self, reading: Reading) -> dict[str, Any]:
         records, reading.held = reading.held, []
@@ -139,7 +148,7 @@ def _scores(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class StepsJSON(Format):
+class StepsJSON(_OneAStep):
     """The tool's training rows, as JSON `{meta, rows}` or, under a name that ends in .jsonl, as JSONL."""
 
     id: ClassVar[str] = "steps-json"
@@ -203,17 +212,6 @@ class StepsJSON(Format):
             "num_training_rows": report.records,
         }
         return {"meta": {**meta, **writing.found_frame()[0].get("meta", {})}}, "rows", {}
-
-    def decode(self, record: Record, reading: Reading) -> Iterator[dict[str, Any]]:
-        """Gathers the records of one solution; the row comes when the next solution begins."""
-        if reading.held and _solution_of(reading.held[0]) != _solution_of(record):
-            yield self._row(reading)
-        reading.held.append(record)
-
-    def finish(self, reading: Reading) -> Iterator[dict[str, Any]]:
-        """The last solution."""
-        if reading.held:
-            yield self._row(reading)
 
     def _row(self, reading: Reading) -> dict[str, Any]:
         records, reading.held = reading.held, []
