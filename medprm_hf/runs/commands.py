@@ -17,10 +17,9 @@ from rich.table import Table
 
 from medprm_hf.errors import StoreError
 from medprm_hf.recipe import Recipe
-from medprm_hf.runs.finish import export_file, finish, solution_rows
-from medprm_hf.runs.pipeline import SOURCE_COLUMNS, Run
+from medprm_hf.runs.finish import export_file, finish, is_kept, solution_rows
+from medprm_hf.runs.pipeline import Run
 from medprm_hf.runs.report import write_report
-from medprm_hf.schema import COLUMNS
 
 console = Console(soft_wrap=True)
 
@@ -60,8 +59,8 @@ def _carry_out(run: Run) -> dict[str, Any]:
 
 def _finish(run: Run, started: float) -> dict[str, Any]:
     with console.status("writing dataset, exports and report"):
-        summary = finish(run)
-        report = write_report(run, summary)
+        rows = list(solution_rows(run))
+        report = write_report(run, rows, finish(run, rows))
     _show(run, report, time.perf_counter() - started)
     return report
 
@@ -81,10 +80,7 @@ def export_run(directory: Path, format: str, out: Path | None) -> None:
 
     file = out or directory / export_file(format)
     run = Run.resume(directory)
-    written = {*SOURCE_COLUMNS, *(name for stage in run.stages for name in stage.writes), "errors"}
-    columns = tuple(column.name for column in COLUMNS if column.name in written)
-    rows = (row for row in solution_rows(run, columns) if row["solution"] is not None and row.get("keep", True))
-    done = write(rows, file, format=format)
+    done = write((row for row in solution_rows(run) if is_kept(row)), file, format=format)
     console.print("\n".join(done.lines()), markup=False)
 
 

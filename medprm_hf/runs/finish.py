@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from medprm_hf.formats import open_format, write
-from medprm_hf.runs.pipeline import SOURCE_COLUMNS, Run, identity
+from medprm_hf.runs.pipeline import Run, identity
 from medprm_hf.runs.shards import SOURCE, write_json, write_parquet
-from medprm_hf.schema import COLUMNS, features
+from medprm_hf.schema import features
 
 EXPORT_FILES = {"visualprm": "visualprm.jsonl", "steps-jsonl": "steps.jsonl", "medprm": "medprm.json"}
 """File names of the default exports; others are called after their format."""
@@ -43,39 +43,39 @@ _SIMULATED = """
 Judge and experts of this run are **simulated** (phantom world): its labels measure the pipeline, not medicine."""
 
 
-def finish(run: Run) -> dict[str, Any]:
-    """Writes everything above; gives the summary that stands in run.json. Needs a run that is built."""
-    columns = tuple(column.name for column in COLUMNS if column.name in _written(run))
-    rows = list(solution_rows(run, columns))
-    _write_dataset(run, rows, columns)
+def finish(run: Run, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Writes everything above from the run's `solution_rows`; gives the summary that stands in run.json."""
+    _write_dataset(run, rows)
     dropped = [*_dropped_questions(run), *_dropped_solutions(rows)]
     lines = "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in dropped)
     (run.directory / "dropped.jsonl").write_text(lines, encoding="utf-8")
-    kept = [row for row in rows if row.get("keep", True) and row["solution"] is not None]
+    kept = [row for row in rows if is_kept(row)]
     reports = {name: _export(run, name, kept) for name in run.recipe.exports}
     summary = {**identity(run), **_summary(run, rows, kept, dropped, reports)}
     write_json(run.directory / "run.json", summary)
     return summary
 
 
-def _written(run: Run) -> set[str]:
-    return {*SOURCE_COLUMNS, *(name for stage in run.stages for name in stage.writes), "errors"}
+def is_kept(row: dict[str, Any]) -> bool:
+    """Whether a row is exported: it holds a solution, and `select` (where it ran) has kept it."""
+    return row["solution"] is not None and bool(row.get("keep", True))
 
 
-def solution_rows(run: Run, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+def solution_rows(run: Run) -> Iterator[dict[str, Any]]:
     """Rows of the whole table in order, shard by shard; a question without a solution has `solution` null."""
+    columns = run.columns
     for number in range(run.shard_count()):
         batch = run.table(number, columns)
         for values in zip(*(batch[name] for name in columns), strict=True):
             yield dict(zip(columns, values, strict=True))
 
 
-def _write_dataset(run: Run, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+def _write_dataset(run: Run, rows: list[dict[str, Any]]) -> None:
     folder = run.directory / "dataset" / "data"
     folder.mkdir(parents=True, exist_ok=True)
     solved = [row for row in rows if row["solution"] is not None]
-    table = {name: [row[name] for row in solved] for name in columns}
-    write_parquet(folder / "train-00000.parquet", table, features(columns))
+    table = {name: [row[name] for row in solved] for name in run.columns}
+    write_parquet(folder / "train-00000.parquet", table, features(run.columns))
     simulated = "simulated" in run.recipe.judge.backend and "judge" in run.recipe.stages
     card = _CARD.format(
         name=run.recipe.name,

@@ -20,13 +20,14 @@ from typing import Any
 import yaml
 
 from medprm_hf.backends import open_backend
+from medprm_hf.backends.protocol import Usage
 from medprm_hf.errors import ConfigError, StoreError
 from medprm_hf.formats import open_format
 from medprm_hf.ids import content_hash
 from medprm_hf.loading import open_source
 from medprm_hf.recipe import Recipe, parse
 from medprm_hf.runs.shards import ROW, SOURCE, Shards
-from medprm_hf.schema import BY_NAME, SCHEMA_VERSION, written_by
+from medprm_hf.schema import BY_NAME, COLUMNS, SCHEMA_VERSION, written_by
 from medprm_hf.stages import stage_of
 from medprm_hf.stages.base import Batch, Stage
 
@@ -73,6 +74,12 @@ class Run:
     def shards(self) -> Shards:
         """The run's shard files."""
         return Shards(self.directory)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the finished table, in the schema's order."""
+        written = {*SOURCE_COLUMNS, *(name for stage in self.stages for name in stage.writes), "errors"}
+        return tuple(column.name for column in COLUMNS if column.name in written)
 
     def build(self, progress: Progress = _silent) -> int:
         """Does what is not done, stage after stage; gives the number of shards that were worked on."""
@@ -143,14 +150,14 @@ class Run:
         batch = self.table(number, _readable(stage, self.stages[:index]), index)
         size = len(batch["question_id"])
         batch[ROW] = list(range(size))
-        started, before = time.perf_counter(), _usage(stage)
+        started, usage = time.perf_counter(), _fresh_usage(stage)
         added = stage(batch)
         marker = {
             "fingerprint": fingerprint,
             "rows": len(added["errors"]),
             "errors": sum(len(errors) for errors in added["errors"]),
             "seconds": round(time.perf_counter() - started, 3),
-            "usage": _spent(before, _usage(stage)),
+            "usage": usage.as_dict() if usage else {},
         }
         kept = (*stage.writes, "errors", *((ROW,) if stage.name == "generate" else ()))
         self.shards.write(stage.name, number, {name: added[name] for name in kept}, marker)
@@ -213,20 +220,13 @@ def _pieces(rows: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[str
         yield piece
 
 
-def _usage(stage: Stage) -> dict[str, Any]:
-    """What the stage's backend has been asked so far in this process."""
+def _fresh_usage(stage: Stage) -> Usage | None:
+    """Lets the stage's backend count from zero: each shard's marker holds what that shard asked, nothing older."""
     spec = getattr(stage, "backend", None)
-    return open_backend(spec).usage.as_dict() if spec else {}
-
-
-def _spent(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """The difference: numbers, and counters (failures by kind, images by hash) without their zeros."""
-    return {
-        name: {key: n - before[name].get(key, 0) for key, n in value.items() if n > before[name].get(key, 0)}
-        if isinstance(value, dict)
-        else value - before[name]
-        for name, value in after.items()
-    }
+    if spec is None:
+        return None
+    usage = open_backend(spec).usage = Usage()
+    return usage
 
 
 def dump_recipe(recipe: Recipe) -> str:

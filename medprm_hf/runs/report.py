@@ -18,7 +18,7 @@ from importlib import resources
 from typing import Any
 
 from medprm_hf.imaging.load import load_image
-from medprm_hf.runs.finish import has_truth, solution_rows
+from medprm_hf.runs.finish import has_truth
 from medprm_hf.runs.pipeline import Run
 from medprm_hf.runs.shards import write_json
 from medprm_hf.schema import Label, final_labels
@@ -32,9 +32,9 @@ SHOWN = 6
 Row = dict[str, Any]
 
 
-def write_report(run: Run, summary: dict[str, Any]) -> dict[str, Any]:
-    """Writes both files; gives the content of report.json."""
-    rows = [row for row in solution_rows(run, _columns(run)) if row["solution"] is not None]
+def write_report(run: Run, table: Sequence[Row], summary: dict[str, Any]) -> dict[str, Any]:
+    """Writes both files from the run's `solution_rows`; gives the content of report.json."""
+    rows = [row for row in table if row["solution"] is not None]
     labels = [final_labels(row["labels"], row.get("review_labels")) for row in rows if row.get("labels") is not None]
     counted = Counter(label for steps in labels for label in steps)
     report: dict[str, Any] = {
@@ -51,26 +51,6 @@ def write_report(run: Run, summary: dict[str, Any]) -> dict[str, Any]:
     html = _render(run, report, rows)
     (run.directory / "report.html").write_text(html, encoding="utf-8")
     return report
-
-
-def _columns(run: Run) -> tuple[str, ...]:
-    from medprm_hf.runs.signals import NEEDED
-
-    written = {name for stage in run.stages for name in stage.writes}
-    asked = (
-        *NEEDED,
-        "image",
-        "question",
-        "options",
-        "answer",
-        "modality",
-        "difficulty",
-        "reviews",
-        "keep",
-        "errors",
-    )
-    source = {"question_id", "image", "question", "options", "answer", "modality", "difficulty", "errors"}
-    return tuple(name for name in asked if name in written or name in source)
 
 
 def _against_truth(run: Run, rows: Sequence[Row]) -> dict[str, Any]:
@@ -109,7 +89,6 @@ def _render(run: Run, report: dict[str, Any], rows: Sequence[Row]) -> str:
     return template.render(
         report=report,
         recipe=run.recipe,
-        kinds=sorted({kind for entry in signals for kind in entry["error_recall"]}),
         signals_picture=pictures.signals(signals) if signals else None,
         recall_picture=pictures.recall(signals) if signals else None,
         counts_picture=pictures.label_shares(_by_position(rows)),

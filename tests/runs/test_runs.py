@@ -14,7 +14,7 @@ from medprm_hf.backends import open_backend
 from medprm_hf.errors import ConfigError, DataError, StoreError
 from medprm_hf.recipe import Recipe, parse
 from medprm_hf.runs.commands import build_run, export_run, remove_run, report_run, resume_run, show_status
-from medprm_hf.runs.finish import finish
+from medprm_hf.runs.finish import finish, solution_rows
 from medprm_hf.runs.pipeline import Run
 
 SOLVER, JUDGE = "scripted:tests.stages.scripts:solver", "scripted:tests.stages.scripts:judge"
@@ -112,7 +112,7 @@ def test_a_changed_recipe_redoes_what_depends_on_it(table: Path, tmp_path: Path)
     assert len(backend.asked) == before  # type: ignore[attr-defined]
     run = Run.open(tmp_path / "run", recipe(table, "rollout.k=2", "merge.policy=value"))
     assert run.build() == 12  # rollout, merge and select; the judge does not read rollouts
-    assert finish(run)["counts"]["solutions"] == 10
+    assert finish(run, list(solution_rows(run)))["counts"]["solutions"] == 10
 
 
 def test_stop_half_way_and_go_on(table: Path, tmp_path: Path) -> None:
