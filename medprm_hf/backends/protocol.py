@@ -57,6 +57,9 @@ class Request:
     """Beginning of the assistant's answer, which every completion continues; not repeated in its text."""
     key: str = ""
     """Name of the request: it seeds the draws, so equal conversations with other keys draw differently."""
+    first: int = 0
+    """Number of the first place: this request asks for the draws first … first + n - 1 of its key. A later request
+    of the same key goes on where an earlier one ended, and a journal knows what it has of them."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """What the request is about (question_id, steps, …). Never sent; only *simulated* backends read it."""
 
@@ -65,8 +68,8 @@ class Request:
         return tuple(bytes_hash(image) for message in self.messages for image in message.images)
 
     def seed(self, place: int) -> int:
-        """Seed of one of the n places; depends on sampling seed, key and place alone."""
-        return stable_seed(self.sampling.seed, self.key, place)
+        """Seed of one of the n places; depends on sampling seed, key and the draw's number alone."""
+        return stable_seed(self.sampling.seed, self.key, self.first + place)
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,8 @@ class Reply:
     prompt_tokens: int = 0
     """Tokens of prompt and prefix that were paid for."""
     continuation: Continuation = "none"
+    from_journal: int = 0
+    """Places that were answered before and cost nothing now."""
 
     @property
     def completions(self) -> tuple[Completion, ...]:
@@ -116,6 +121,8 @@ class Usage:
     completions: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    from_journal: int = 0
+    """Completions that a journal held; their tokens are not in the sums above."""
     failures: Counter[str] = field(default_factory=Counter)
     """How many places failed, by kind."""
     images: Counter[str] = field(default_factory=Counter)

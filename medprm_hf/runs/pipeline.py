@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -29,7 +29,7 @@ from medprm_hf.recipe import Recipe, parse
 from medprm_hf.runs.shards import ROW, SOURCE, Shards
 from medprm_hf.schema import BY_NAME, COLUMNS, SCHEMA_VERSION, written_by
 from medprm_hf.stages import stage_of
-from medprm_hf.stages.base import Batch, Stage
+from medprm_hf.stages.base import Batch, Learner, Stage
 
 Progress = Callable[[str, int, int], None]
 """Called with (stage, shards done, shards in all) after each shard."""
@@ -136,18 +136,33 @@ class Run:
         return len(pieces)
 
     def _stage(self, index: int, count: int, progress: Progress) -> int:
-        stage, worked, fingerprint = self.stages[index], 0, self.fingerprint(index)
-        for number in range(count):
-            marker = self.shards.marker(stage.name, number)
-            if not marker or marker["fingerprint"] != fingerprint:
-                self._shard(index, number, fingerprint)
-                worked += 1
-            progress(stage.name, number + 1, count)
-        return worked
+        name, fingerprint = self.stages[index].name, self.fingerprint(index)
+        markers = (self.shards.marker(name, number) for number in range(count))
+        todo = [n for n, marker in enumerate(markers) if not marker or marker["fingerprint"] != fingerprint]
+        stage = self._taught(index, count, fingerprint) if todo else self.stages[index]
+        progress(name, count - len(todo), count)
+        for done, number in enumerate(todo, start=count - len(todo) + 1):
+            self._shard(stage, index, number, fingerprint)
+            progress(name, done, count)
+        return len(todo)
 
-    def _shard(self, index: int, number: int, fingerprint: str) -> None:
+    def _taught(self, index: int, count: int, fingerprint: str) -> Stage:
+        """The stage as it works on shards: one that learns from the whole run has learnt, once."""
         stage = self.stages[index]
-        batch = self.table(number, _readable(stage, self.stages[:index]), index)
+        if not isinstance(stage, Learner):
+            return stage
+        known = self.shards.learnt(stage.name)
+        if not known or known["fingerprint"] != fingerprint:
+            known = {"fingerprint": fingerprint, "learnt": stage.learn(self._batch(index, n) for n in range(count))}
+            self.shards.write_learnt(stage.name, known)
+        return cast(Stage, replace(cast(Any, stage), learnt=known["learnt"]))
+
+    def _batch(self, index: int, number: int) -> Batch:
+        """What a stage is given of a shard."""
+        return self.table(number, _readable(self.stages[index], self.stages[:index]), index)
+
+    def _shard(self, stage: Stage, index: int, number: int, fingerprint: str) -> None:
+        batch = self._batch(index, number)
         size = len(batch["question_id"])
         batch[ROW] = list(range(size))
         started, usage = time.perf_counter(), _fresh_usage(stage)

@@ -62,6 +62,17 @@ class Shards:
         marker: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         return marker
 
+    def learnt(self, stage: str) -> dict[str, Any] | None:
+        """What a stage has learnt from the whole run, with the fingerprint it learnt under."""
+        file = self.directory / "shards" / stage / "learnt.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+
+    def write_learnt(self, stage: str, known: dict[str, Any]) -> None:
+        """Keeps what a stage has learnt."""
+        file = self.directory / "shards" / stage / "learnt.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, known)
+
     def read(self, stage: str, number: int, names: tuple[str, ...]) -> dict[str, list[Any]]:
         """The named columns of one stage's shard as plain values; images as {bytes, path}."""
         return pq.read_table(self._file(stage, number, ".parquet"), columns=list(names)).to_pydict()  # type: ignore[no-any-return]

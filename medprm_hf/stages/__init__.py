@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from medprm_hf.recipe import Recipe, StageName
+from medprm_hf.recipe import Recipe
 from medprm_hf.registry import resolve
+from medprm_hf.specs import StageName
 from medprm_hf.stages.base import Stage
 
 STAGES: dict[str, str] = {

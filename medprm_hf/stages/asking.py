@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from medprm_hf.backends.protocol import Backend, Completion, Failure, Message, Reply, Request, Sampling
 from medprm_hf.imaging.load import load_image
-from medprm_hf.recipe import GenerateSpec, RolloutSpec
+from medprm_hf.specs import GenerateSpec, RolloutSpec
 from medprm_hf.stages.base import Row, RowErrors
 from medprm_hf.text.prompts import solve_prompt
 

@@ -9,8 +9,8 @@ object runs alone in a notebook. A row never raises: what goes wrong becomes an 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from medprm_hf.errors import ConfigError, row_error
 
@@ -36,6 +36,22 @@ class Stage(Protocol):
 
     def __call__(self, batch: Mapping[str, list[Any]]) -> Batch:
         """The columns it adds (and `errors`), for the rows of the batch."""
+        ...
+
+
+@runtime_checkable
+class Learner(Stage, Protocol):
+    """A stage that learns from the whole run before it works on the first shard.
+
+    The run keeps what was learnt, so that a shard done again gives the same columns. Without it (`learnt` empty, as
+    in a notebook's `map`) the stage learns within each batch.
+    """
+
+    learnt: str
+    """JSON of what `learn` gave; no setting, so not part of the stage's repr."""
+
+    def learn(self, batches: Iterable[Batch]) -> str:
+        """What the shards of a run teach, in order; may stop reading when it knows enough."""
         ...
 
 

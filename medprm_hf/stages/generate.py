@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 
 from medprm_hf.backends import open_backend
 from medprm_hf.backends.protocol import Backend, Completion, Reply, Request
-from medprm_hf.recipe import GenerateSpec
 from medprm_hf.schema import written_by
+from medprm_hf.specs import GenerateSpec
 from medprm_hf.stages.asking import answers_in, ask, sampling_of, solve_messages
 from medprm_hf.stages.base import Batch, Row, RowErrors, rows_of
 from medprm_hf.text.answers import matches, read_answer

@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 
 from medprm_hf.backends import open_backend
 from medprm_hf.backends.protocol import Message, Reply, Request, Sampling
-from medprm_hf.recipe import JudgeSpec
 from medprm_hf.schema import Label, written_by
+from medprm_hf.specs import JudgeSpec
 from medprm_hf.stages.asking import answers_in, ask, image_of
 from medprm_hf.stages.base import Batch, Row, RowErrors, columns_of, rows_of
 from medprm_hf.text.judging import judge_prompt

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 from medprm_hf.labels.accuracy import corrected, expected_accuracy
 from medprm_hf.labels.merge import Merged, MergeSettings, merge
-from medprm_hf.recipe import MergeSpec
 from medprm_hf.schema import Label, written_by
+from medprm_hf.specs import MergeSpec
 from medprm_hf.stages.base import Batch, Row, columns_of, rows_of
 
 

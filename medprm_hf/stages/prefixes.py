@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from medprm_hf.backends.protocol import Backend, Completion, Failure, Request
 from medprm_hf.ids import content_hash, stable_seed
-from medprm_hf.recipe import RolloutSpec
+from medprm_hf.specs import RolloutSpec
 from medprm_hf.stages.asking import ask, sampling_of, solve_messages
 from medprm_hf.stages.base import Row
 from medprm_hf.text.answers import matches, read_answer
@@ -142,7 +142,8 @@ class PrefixPool:
             n=n,
             sampling=sampling_of(self.spec),
             prefix=prefix.text,
-            key=f"{shown['question_id']}/rollout/{content_hash(prefix.text)}/{first}",
+            key=f"{shown['question_id']}/rollout/{content_hash(prefix.text)}",
+            first=first,
             about={"question_id": shown["question_id"]},
         )
 

@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 
 from medprm_hf.errors import ImageError
 from medprm_hf.imaging.load import load_image
-from medprm_hf.recipe import QuestionsSpec
 from medprm_hf.schema import written_by
+from medprm_hf.specs import QuestionsSpec
 from medprm_hf.stages.base import Batch, Row, columns_of, rows_of
 
 

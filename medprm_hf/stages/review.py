@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from medprm_hf.recipe import ReviewSpec
 from medprm_hf.review.reviewers import Asked, Decision, open_reviewer
 from medprm_hf.schema import Label, written_by
+from medprm_hf.specs import ReviewSpec
 from medprm_hf.stages.base import Batch, Row, columns_of, rows_of
 
 

@@ -37,8 +37,8 @@ from medprm_hf.backends.protocol import Backend
 from medprm_hf.labels.accuracy import chance, given_wrong_answer
 from medprm_hf.labels.accuracy import interval as accuracy_interval
 from medprm_hf.labels.monte_carlo import Problem, State, make_estimator, open_pairs
-from medprm_hf.recipe import RolloutSpec
 from medprm_hf.schema import written_by
+from medprm_hf.specs import RolloutSpec
 from medprm_hf.stages.base import Batch, Row, RowErrors, columns_of, rows_of
 from medprm_hf.stages.prefixes import FAILED, RIGHT, UNREADABLE, WRONG, Prefix, PrefixPool
 from medprm_hf.text.prompts import check_style

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from medprm_hf.labels.selection import SelectionSettings, drop_reason
-from medprm_hf.recipe import SelectSpec
 from medprm_hf.schema import final_labels, written_by
+from medprm_hf.specs import SelectSpec
 from medprm_hf.stages.base import Batch, Row, columns_of, rows_of
 
 

@@ -11,8 +11,9 @@ FLOORS = (
     ("schema", "registry"),
     ("text", "imaging"),
     ("labels",),
-    ("recipe", "loading", "backends", "review", "formats"),
-    ("stages", "phantom"),
+    ("specs",),
+    ("recipe", "loading", "backends", "review", "formats", "retrieval", "scoring"),
+    ("stages", "phantom", "training", "evaluation"),
     ("runs",),
     ("cli",),
 )

@@ -1,0 +1,170 @@
+"""The spec of each stage: plain values with defaults, what they mean, and which contradict each other.
+
+`stages/` adds the doing to each, so `Rollout(k=16)` in a notebook and `rollout: {k: 16}` in a recipe file are the
+same thing. A section of a recipe is one of these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from medprm_hf.labels.choosing import check_chance, settings_for
+
+_STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+Count = Annotated[int, Field(ge=1)]
+AtLeastTwo = Annotated[int, Field(ge=2)]
+Temperature = Annotated[float, Field(ge=0, le=2)]
+TopP = Annotated[float, Field(gt=0, le=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+InnerShare = Annotated[float, Field(gt=0, lt=1)]
+Threshold = Annotated[float, Field(ge=0, lt=1)]
+
+StageName = Literal["questions", "generate", "rollout", "judge", "merge", "review", "select"]
+DEFAULT_STAGES: tuple[StageName, ...] = (
+    "questions",
+    "generate",
+    "rollout",
+    "judge",
+    "merge",
+    "review",
+    "select",
+)
+
+
+@dataclass(frozen=True, config=_STRICT)
+class QuestionsSpec:
+    """Which questions are worth asking; the rest are dropped with a reason."""
+
+    name: ClassVar[StageName] = "questions"
+    max_options: AtLeastTwo = 26
+    """Questions with more options than this are dropped."""
+    needs_answer: bool = True
+    """Drop questions without a gold answer (rollouts need one; a judge does not)."""
+    split: str | None = None
+    """Split written to rows that have none."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class GenerateSpec:
+    """Candidate solutions of each question."""
+
+    name: ClassVar[StageName] = "generate"
+    backend: str = "openai:gpt-4o-mini"
+    """Model that writes them, as `kind:model?options`."""
+    prompt: str = "steps"
+    """`steps` (instruction to number the steps) or `bare` (question and options alone)."""
+    solutions: Count = 4
+    """Solutions kept per question (VisualPRM 4, Med-PRM 16)."""
+    temperature: Temperature = 0.7
+    top_p: TopP = 1.0
+    max_tokens: Count = 1024
+    greedy_first: bool = False
+    """Draw the first solution at temperature 0."""
+    min_steps: Count = 3
+    max_steps: Count = 9
+    """Solutions outside these are regenerated (3 to 9)."""
+    unreadable: Literal["drop", "keep"] = "drop"
+    """What happens to a solution whose answer cannot be read."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, config=_STRICT)
+class RolloutSpec:
+    """Monte Carlo rollouts of every step prefix (Math-Shepherd; VisualPRM, section 3.2)."""
+
+    name: ClassVar[StageName] = "rollout"
+    backend: str = "openai:gpt-4o-mini"
+    """Model that completes the prefixes."""
+    prompt: str = "steps"
+    """As in generate."""
+    estimator: str = "fixed"
+    """fixed, first_success, bisect, sequential, or first_error (ours: searches the first wrong step)."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Further settings of the estimator, by its own names."""
+    k: Count = 16
+    """Rollouts per prefix (VisualPRM 16; 32 for medicine; 4 for validation), or at most; first_error has none."""
+    threshold: Threshold = 0.0
+    """A step counts as right where mc is above this (tau); sequential takes 0 as its own, 0.15."""
+    early_stop: bool = False
+    """Sample nothing after the first step that is wrong; what was not sampled stays unknown."""
+    chance: Literal["options", "empty_prefix", "none"] = "options"
+    """Baseline: 1/n of n options, or the accuracy of k rollouts of the empty prefix (asked once a question)."""
+    corrected: bool = False
+    """Hold tau against (mc - chance) / (1 - chance)."""
+    shuffle_options: bool = False
+    """Show the options in other orders, a new one every few rollouts, so that a letter bias earns nothing."""
+    options_shown: bool = True
+    """false: the model answers in words, and the words are matched to the options."""
+    temperature: Temperature = 0.7
+    top_p: TopP = 1.0
+    max_tokens: Count = 1024
+    seed: int = 0
+
+    def estimator_settings(self) -> dict[str, Any]:
+        """What the estimator is made with; ConfigError where settings contradict each other."""
+        check_chance(self.chance, self.corrected, self.options_shown, self.shuffle_options)
+        own = {"k": self.k, "tau": self.threshold, "early_stop": self.early_stop, "corrected": self.corrected}
+        return settings_for(self.estimator, own, self.settings)
+
+
+@dataclass(frozen=True, config=_STRICT)
+class JudgeSpec:
+    """A model that reads image, question, evidence and steps, and gives a verdict on each step."""
+
+    name: ClassVar[StageName] = "judge"
+    backend: str = "openai:gpt-4o-mini"
+    """Model that judges."""
+    temperature: Temperature = 0.0
+    max_tokens: Count = 2048
+    show_gold: bool = False
+    """Show the judge the gold answer; hidden by default, so that it reads the image."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, config=_STRICT)
+class MergeSpec:
+    """How rollouts and verdicts become one label a step."""
+
+    name: ClassVar[StageName] = "merge"
+    policy: str = "consensus"
+    """consensus, judge_first, value, advantage, medprm or judge."""
+    high: InnerShare = 0.7
+    """Consensus: a + needs mc above this."""
+    low: InnerShare = 0.3
+    """Consensus: a - needs mc below this."""
+    threshold: Threshold = 0.0
+    """Value policy: + where mc is above this (tau)."""
+    min_rollouts: Count = 1
+    """Steps with fewer readable rollouts than this count as not sampled."""
+    figure: Literal["mc", "corrected", "p_right"] = "mc"
+    """What the rollouts say: raw expected accuracy, corrected for chance, or the estimator's P(right)."""
+    band: Threshold = 0.0
+    """Advantage policy: changes up to this size are neutral."""
+    monotone: bool = False
+    """Value policy: an unsampled step is - after the first -, and + before a + in front of it (as OmegaPRM reads)."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class ReviewSpec:
+    """Who looks at the doubtful steps."""
+
+    name: ClassVar[StageName] = "review"
+    reviewer: str = "simulated-expert:error=0.02"
+    """`simulated-expert:error=…` answers from the truth of the phantom world; people review in the Space."""
+    share: Share = 1.0
+    """Largest share of a shard's steps that is sent to review, doubtful ones first."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, config=_STRICT)
+class SelectSpec:
+    """Which solutions are exported (M9); every dropped one keeps its reason."""
+
+    name: ClassVar[StageName] = "select"
+    min_steps: Count = 3
+    max_steps: Count = 9
