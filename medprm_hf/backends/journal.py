@@ -79,10 +79,7 @@ def copy_of(identity: str, request: Request) -> str:
     greedy = sampling.temperature <= 0
     copy = {
         "identity": identity,
-        "messages": [
-            [message.role, message.text, hashes]
-            for message, hashes in zip(request.messages, _hashes(request), strict=True)
-        ],
+        "messages": [[message.role, message.text, message.image_hashes] for message in request.messages],
         "prefix": request.prefix,
         "temperature": 0.0 if greedy else float(sampling.temperature),
         "top_p": None if greedy else float(sampling.top_p),
@@ -92,12 +89,6 @@ def copy_of(identity: str, request: Request) -> str:
         "key": None if greedy else request.key,
     }
     return json.dumps(copy, separators=(",", ":"))  # ASCII: a model's broken half-characters pass too
-
-
-def _hashes(request: Request) -> list[list[str]]:
-    """SHA-256 of each turn's images."""
-    found = iter(request.image_hashes())
-    return [[next(found) for _ in message.images] for message in request.messages]
 
 
 class Journal:

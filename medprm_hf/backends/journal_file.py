@@ -4,7 +4,7 @@ requests   one row a distinct request: hash, identity, and a readable copy of wh
 answers    one row a draw of a request that arrived whole
 failures   one row a draw that did not, with kind, message and attempts; a list that only grows
 
-Cost, measured by tests/benchmarks/journal_cost.py on one busy core: see the figures beside `PRAGMAS`.
+What it costs, and why it is opened as it is, stands beside `PRAGMAS`.
 """
 
 from __future__ import annotations
@@ -40,9 +40,14 @@ CREATE INDEX requests_of ON requests (identity);
 """
 
 PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL")
-"""WAL with `synchronous=NORMAL`: a commit is a write into the operating system's memory, so what is committed
-survives any end of this process, kill -9 included. Only a power cut can take the last seconds (never damage the
-file); FULL would save those for one fsync a commit, OFF could leave a damaged file."""
+"""WAL with `synchronous=NORMAL`: a commit is a write into the operating system's memory, so what is committed survives
+any end of this process, kill -9 included. Only a power cut can take the last seconds (it never damages the file).
+
+Measured per 1,000 answers of 2 KB, one a request (tests/benchmarks/journal_cost.py): NORMAL 56 ms of CPU when each
+answer is committed alone, 25 ms in groups of 16 (`journal_group.py`); FULL, which an fsync a commit makes safe from
+power cuts too, 128 ms alone, 33 ms in groups, and on a slow disk seconds of waiting; OFF 47 and 24 ms, but a power cut
+could damage the file. Names and lookup come to 15 ms, and an image's hash to 0.1 ms for 200 KB, once a turn.
+"""
 
 
 def open_journal(path: Path, readonly: bool) -> sqlite3.Connection:
@@ -62,7 +67,7 @@ def _open_to_write(path: Path) -> sqlite3.Connection:
         if _is_new(link, path):
             _patiently(link, lambda: _make(link, path))
         for pragma in PRAGMAS:
-            _patiently(link, lambda pragma=pragma: link.execute(f"PRAGMA {pragma}"))  # type: ignore[misc]
+            _patiently(link, lambda pragma=pragma: link.execute(f"PRAGMA {pragma}"))
     except BaseException:
         link.close()
         raise

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 from medprm_hf.ids import bytes_hash, stable_seed
@@ -30,6 +31,11 @@ class Message:
     text: str
     images: tuple[bytes, ...] = ()
     """Encoded images (PNG or JPEG bytes)."""
+
+    @cached_property
+    def image_hashes(self) -> tuple[str, ...]:
+        """SHA-256 of each image; computed once, for a turn is shared by many requests."""
+        return tuple(bytes_hash(image) for image in self.images)
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ class Request:
 
     def image_hashes(self) -> tuple[str, ...]:
         """SHA-256 of every image in order of the turns."""
-        return tuple(bytes_hash(image) for message in self.messages for image in message.images)
+        return tuple(hashed for message in self.messages for hashed in message.image_hashes)
 
     def seed(self, place: int) -> int:
         """Seed of one of the n places; depends on sampling seed, key and the draw's number alone."""
