@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from medprm_hf.backends.protocol import Completion, Continuation, Failure, Message, Request
 
@@ -96,9 +96,20 @@ def read_choices(body: Mapping[str, Any], request: Request) -> list[Completion |
     ]
 
 
-def prompt_tokens(body: Mapping[str, Any]) -> int:
-    """Tokens of the prompt that the server booked."""
-    return int((body.get("usage") or {}).get("prompt_tokens") or 0)
+class Used(NamedTuple):
+    """Tokens that the server booked."""
+
+    prompt: int
+    cached: int
+    """Those of the prompt that it read from its cache."""
+    completion: int
+
+
+def usage(body: Mapping[str, Any]) -> Used:
+    """Tokens of a response; 0 where the server does not say."""
+    said = body.get("usage") or {}
+    cached = (said.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+    return Used(int(said.get("prompt_tokens") or 0), int(cached), int(said.get("completion_tokens") or 0))
 
 
 def _text(choice: Mapping[str, Any]) -> str | None:
