@@ -5,10 +5,16 @@ every column and report that names them. They exist to measure the pipeline, nev
 
     simulated-judge:error=0.15                  each verdict is flipped with probability 0.15
     simulated-judge:error=0.15,blind=location   and errors of this kind are always called right
+    simulated-judge:error=0.15,shared=1         asked about the same claim again, it says the same again
+    simulated-judge:error=0.15,confidence=flat  its confidence says nothing
     simulated-expert:error=0.02
 
 Confidence is informative, as a language model's is: 60 % of the verdicts are high, 25 % medium and 15 % low,
-with error rates 0.5, 1.5 and 2.17 times the stated one (their mean is the stated one).
+with error rates 0.5, 1.5 and 2.17 times the stated one (their mean is the stated one). `shared` is the share of the
+claims (a step's text about a question's image) on which it errs in every solution or in none, as a model does that
+misreads the image; on the others every verdict errs by itself. A false alarm names a kind of error
+too, the one that such a step can have, and so does a `-` on a step that only follows an error: what is named
+does not give away what is true.
 """
 
 from __future__ import annotations
@@ -17,16 +23,21 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from medprm_hf.backends.protocol import Completion, Failure, Reply, Request, Usage
 from medprm_hf.errors import ConfigError
 from medprm_hf.ids import stable_seed, uniforms
-from medprm_hf.phantom.oracle import StepTruth, check_steps
+from medprm_hf.phantom.oracle import ErrorKind, StepTruth, check_steps
 from medprm_hf.phantom.world import scene_of
 from medprm_hf.review.reviewers import Asked, Decision
 from medprm_hf.schema import Label
 
 CONFIDENCE = (("high", 0.60, 0.5), ("medium", 0.25, 1.5), ("low", 0.15, 13 / 6))
 """Name, share of the verdicts, and error rate as a multiple of the stated one."""
+KINDS_BY_STEP = (ErrorKind.COUNT, ErrorKind.LOCATION, ErrorKind.TYPE, ErrorKind.SIZE, ErrorKind.RULE, ErrorKind.ANSWER)
+"""What a false alarm about each step claims."""
 
 
 def _options(text: str, known: tuple[str, ...]) -> dict[str, str]:
@@ -51,15 +62,25 @@ def _flipped(truth: StepTruth, flip: bool) -> str:
 class SimulatedJudge:
     """Backend that answers judge requests on phantom questions from the flipped truth."""
 
-    def __init__(self, error: float = 0.15, blind: tuple[str, ...] = ()) -> None:
-        self.error, self.blind, self.usage = error, blind, Usage()
-        self.model = f"simulated-judge(error={error:g}{''.join(f', blind={kind}' for kind in blind)})"
+    def __init__(
+        self, error: float = 0.15, blind: tuple[str, ...] = (), shared: float = 0.0, confidence: str = "informative"
+    ) -> None:
+        self.error, self.blind, self.shared, self.usage = error, blind, shared, Usage()
+        self.flat = confidence == "flat"
+        said = [f"error={error:g}", *(f"blind={kind}" for kind in blind)]
+        said += [f"shared={shared:g}"] * (shared > 0) + ["confidence=flat"] * self.flat
+        self.model = f"simulated-judge({', '.join(said)})"
 
     @classmethod
     def from_spec(cls, options: str) -> SimulatedJudge:
-        """From `error=0.15,blind=location+size`."""
-        found = _options(options, ("error", "blind"))
-        return cls(_rate(found, 0.15), tuple(kind for kind in found.get("blind", "").split("+") if kind))
+        """From `error=0.15,blind=location+size,shared=0.5,confidence=flat`."""
+        found = _options(options, ("error", "blind", "shared", "confidence"))
+        shared, confidence = float(found.get("shared", 0)), found.get("confidence", "informative")
+        if not 0 <= shared <= 1 or confidence not in ("informative", "flat"):
+            raise ConfigError(
+                f"simulated judge: shared={shared:g} must be 0 to 1, confidence={confidence} informative or flat"
+            )
+        return cls(_rate(found, 0.15), tuple(k for k in found.get("blind", "").split("+") if k), shared, confidence)
 
     def complete(self, requests: Sequence[Request]) -> list[Reply]:
         """One JSON verdict list a request, in the form that a judge model is asked for."""
@@ -76,23 +97,34 @@ class SimulatedJudge:
         if not str(about.get("question_id", "")).startswith("phantom-"):
             return Reply((Failure("not_phantom", "the simulated judge knows the truth of phantom questions only"),))
         truths = check_steps(scene_of(about["question_id"]), list(about["steps"]))
-        draws = uniforms(request.seed(0), 2 * len(truths))
+        draws = uniforms(request.seed(0), 2 * len(truths)).reshape(-1, 2)
         verdicts = [
-            self._verdict(number, truth, draws[2 * number], draws[2 * number + 1])
+            self._verdict(number, truth, *self._claimed(request, number, draws[number]))
             for number, truth in enumerate(truths)
         ]
         return Reply((Completion(json.dumps({"steps": verdicts}), "stop", 0),))
 
+    def _claimed(self, request: Request, number: int, own: NDArray[np.float64]) -> tuple[float, float]:
+        """Draws of confidence and flip: the claim's where its errors are shared, else this verdict's own."""
+        if self.shared:
+            about = request.about
+            seed = stable_seed(request.sampling.seed, "claim", about["question_id"], about["steps"][number].strip())
+            shared, level, flip = uniforms(seed, 3)
+            if shared < self.shared:
+                return float(level), float(flip)
+        return float(own[0]), float(own[1])
+
     def _verdict(self, number: int, truth: StepTruth, level: float, flip: float) -> dict[str, object]:
         confidence, factor = _confidence(level)
-        label = _flipped(truth, bool(flip < self.error * factor))
+        label = _flipped(truth, flip < self.error * (1.0 if self.flat else factor))
         if truth.kind in self.blind:
             label = Label.RIGHT.value
+        could, carried = KINDS_BY_STEP[min(number, len(KINDS_BY_STEP) - 1)].value, truth.kind == ErrorKind.CARRIED
         return {
             "step": number + 1,
             "label": label,
             "confidence": confidence,
-            "error": truth.kind if label == Label.WRONG and not truth.right else None,
+            "error": None if label == Label.RIGHT else could if truth.right or carried else truth.kind,
             "reason": "simulated verdict",
             "citations": [],
         }

@@ -88,3 +88,39 @@ def test_options_that_make_no_sense_are_refused(spec: str) -> None:
         open_backend(f"simulated-judge:{spec}")
     with pytest.raises(ConfigError):
         open_reviewer(f"simulated-expert:{spec}")
+
+
+def test_shared_errors_repeat_and_others_do_not() -> None:
+    name, steps = next(iter(SOLUTIONS.items()))
+
+    def labels(judge: SimulatedJudge, key: str) -> list[str]:
+        request = Request((Message("user", "?"),), key=key, about={"question_id": name, "steps": steps})
+        reply = judge.complete([request])[0]
+        return [f"{v.label}{v.confidence}" for v in parse_verdicts(reply.completions[0].text, len(steps))]
+
+    for shared, different in ((1.0, 1), (0.0, 30)):
+        judge = SimulatedJudge(0.3, shared=shared)
+        said = {tuple(labels(judge, f"{name}-s{number}")) for number in range(40)}
+        assert len(said) == different if shared else len(said) >= different
+    assert abs(error_rate(judged(SimulatedJudge(0.2, shared=1.0))) - 0.2) < 0.03
+
+
+def test_flat_confidence_says_nothing() -> None:
+    said = judged(SimulatedJudge(0.2, confidence="flat"))
+    rates = [error_rate([entry for entry in said if entry[1] == level]) for level in ("high", "low")]
+    assert abs(rates[0] - rates[1]) < 0.05
+
+
+def test_the_kind_named_does_not_give_away_the_truth() -> None:
+    judge = SimulatedJudge(0.3)
+    requests = [
+        Request((Message("user", "?"),), key=name, about={"question_id": name, "steps": steps})
+        for name, steps in SOLUTIONS.items()
+    ]
+    named = {True: set[str | None](), False: set[str | None]()}
+    for request, reply in zip(requests, judge.complete(requests), strict=True):
+        verdicts = parse_verdicts(reply.completions[0].text, len(request.about["steps"]))
+        for verdict, truth in zip(verdicts, TRUTH[request.about["question_id"]], strict=True):
+            if verdict.label == "-":
+                named[truth.right].add(verdict.error)
+    assert named[True] == named[False] - {"format"}
