@@ -15,7 +15,7 @@ contradict each other are refused with both values and the way out.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -73,6 +73,10 @@ class Recipe(BaseModel):
     """Format ids written beside the dataset."""
     shard_questions: Count = 40
     """Questions per shard: the unit of work, checkpoint and retry."""
+    budget: Annotated[float, Field(ge=0)] | None = None
+    """USD that the whole run may spend, over all sessions; then it stops and can be resumed."""
+    prices: str | dict[str, Any] | None = None
+    """A price file, or entries such as {"openai:my-model": {input: 0.1, output: 0.4}} (USD per 1,000,000 tokens)."""
 
     def model_post_init(self, _context: Any) -> None:
         """Refuses settings that contradict each other."""
@@ -86,8 +90,8 @@ class Recipe(BaseModel):
         return replace(section, seed=section.seed + self.seed) if hasattr(section, "seed") else section
 
     def fingerprint(self) -> str:
-        """Hash of everything that decides the result (name and exports do not)."""
-        return content_hash(self.model_dump_json(exclude={"name", "exports"}))
+        """Hash of everything that decides the result (name, exports and money do not)."""
+        return content_hash(self.model_dump_json(exclude={"name", "exports", "budget", "prices"}))
 
 
 def check(recipe: Recipe) -> None:

@@ -73,6 +73,8 @@ class AsyncBackend:
     """`provider:model`, as journal and prices name it; no URL, no key."""
     local = False
     """Whether the server is one's own: nothing is paid per token."""
+    books_itself = True
+    """Each response is booked as it arrives (other backends are booked by whoever asks them)."""
 
     def __init__(
         self, model: str, identity: str, lanes: Sequence[Lane], attempts: int = 6, backoff: float = 0.5

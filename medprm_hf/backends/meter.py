@@ -97,6 +97,13 @@ class Meter:
             self._add(identity, new)
         return cost
 
+    def take(self, identity: str, asked: Tally) -> None:
+        """Books what a backend that does not book itself has been asked; its price is looked up here."""
+        tariff = self.prices.tariff(identity, asked.local)
+        cost = tariff.cost(asked.prompt_tokens, asked.completion_tokens) if tariff else None
+        with self._lock:
+            self._add(identity, replace(asked, cost=cost))
+
     def fail(self, identity: str, kind: str, places: int = 1) -> None:
         """Books places that have failed for good."""
         with self._lock:

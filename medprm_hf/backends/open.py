@@ -23,6 +23,7 @@ from importlib.util import find_spec
 from typing import Any, TypeVar, cast, get_type_hints
 from urllib.parse import parse_qsl
 
+from medprm_hf.backends.prices import LOCAL_KINDS
 from medprm_hf.backends.protocol import Backend
 from medprm_hf.errors import ConfigError, MissingExtraError
 from medprm_hf.registry import near, resolve
@@ -101,7 +102,16 @@ def _open(spec: str) -> Backend:
         raise ConfigError(f"backend {spec!r} names no model: write {name}:MODEL, as in phantom:policy")
     _require(name)
     kind = resolve("backend", BACKENDS, name)
-    return cast(Backend, kind.from_spec(options))
+    backend = cast(Backend, kind.from_spec(options))
+    if not hasattr(backend, "identity"):  # a model in this process, a script, somebody else's
+        setattr(backend, "identity", f"{name}:{split_target(options)[0]}")  # noqa: B010 - not in the protocol
+    return backend
+
+
+def identity_of(backend: Backend) -> tuple[str, bool]:
+    """`provider:model` as journal and prices name it, and whether it is one's own: nothing is paid per token."""
+    identity = str(getattr(backend, "identity", backend.model))
+    return identity, bool(getattr(backend, "local", identity.partition(":")[0] in LOCAL_KINDS))
 
 
 def _require(name: str) -> None:

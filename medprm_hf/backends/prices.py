@@ -97,8 +97,7 @@ class PriceTable:
     def is_local(self, base_url: str) -> bool:
         """Whether a server is one's own: this machine, a private address, or a host that `free_hosts` names."""
         host = urlsplit(base_url).hostname or ""
-        named = any(host in table.get("free_hosts", ()) for table in self._tables)
-        return named or on_private_network(host)
+        return on_private_network(host) or any(host in table.get("free_hosts", ()) for table in self._tables)
 
     def provider_of(self, base_url: str) -> str | None:
         """The provider whose API a URL leads to, e.g. `openai`."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
@@ -144,6 +144,10 @@ class Usage:
             else:
                 self.completions += 1
                 self.completion_tokens += place.tokens
+
+    def copy(self) -> Usage:
+        """The counts as they are now, images left out."""
+        return replace(self, failures=Counter(self.failures), images=Counter())
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a marker or a report."""

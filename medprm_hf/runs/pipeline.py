@@ -20,12 +20,15 @@ from typing import Any, cast
 import yaml
 
 from medprm_hf.backends import open_backend
+from medprm_hf.backends.books import books
+from medprm_hf.backends.open import identity_of
 from medprm_hf.backends.protocol import Usage
 from medprm_hf.errors import ConfigError, StoreError
 from medprm_hf.formats import open_format
 from medprm_hf.ids import content_hash
 from medprm_hf.loading import open_source
 from medprm_hf.recipe import Recipe, parse
+from medprm_hf.runs.money import check_budget, run_books
 from medprm_hf.runs.shards import ROW, SOURCE, Shards
 from medprm_hf.schema import BY_NAME, COLUMNS, SCHEMA_VERSION, written_by
 from medprm_hf.stages import stage_of
@@ -63,12 +66,13 @@ class Run:
         return run
 
     @classmethod
-    def resume(cls, directory: Path) -> Run:
-        """The run that a directory holds."""
+    def resume(cls, directory: Path, settings: tuple[str, ...] = ()) -> Run:
+        """The run that a directory holds, with settings such as `budget=40` changed."""
         file = directory / "recipe.yaml"
         if not file.is_file():
             raise StoreError(f"{directory} holds no run (no recipe.yaml): start one with `medprm build RECIPE`")
-        return cls.open(directory, parse(yaml.safe_load(file.read_text(encoding="utf-8")), where=str(file)))
+        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return cls.open(directory, parse(data, settings, where=str(file)))
 
     @property
     def shards(self) -> Shards:
@@ -85,11 +89,14 @@ class Run:
         """Does what is not done, stage after stage; gives the number of shards that were worked on."""
         for name in self.recipe.exports:
             open_format(name)
-        for index, stage in enumerate(self.stages):
-            if self.done(index) < max(1, self.shard_count()):
+        with run_books(self.directory, self.recipe) as own:
+            todo = [s for i, s in enumerate(self.stages) if self.done(i) < max(1, self.shard_count())]
+            for stage in todo:
                 stage.check()
-        count = self._source(progress)
-        return sum(self._stage(number, count, progress) for number in range(len(self.stages)))
+            specs = [spec for stage in todo if (spec := getattr(stage, "backend", None))]
+            check_budget(self.recipe, map(identity_of, map(open_backend, specs)), own.meter.prices)
+            count = self._source(progress)
+            return sum(self._stage(number, count, progress) for number in range(len(self.stages)))
 
     def shard_count(self) -> int:
         """Shards of the source; 0 before the source was read."""
@@ -166,13 +173,17 @@ class Run:
         size = len(batch["question_id"])
         batch[ROW] = list(range(size))
         started, usage = time.perf_counter(), _fresh_usage(stage)
-        added = stage(batch)
+        meter = books().meter
+        before = meter.totals()
+        with meter.stage(str(stage.name)):
+            added = stage(batch)
         marker = {
             "fingerprint": fingerprint,
             "rows": len(added["errors"]),
             "errors": sum(len(errors) for errors in added["errors"]),
             "seconds": round(time.perf_counter() - started, 3),
             "usage": usage.as_dict() if usage else {},
+            "spent": {identity: tally.as_dict() for (_, identity), tally in meter.since(before).items()},
         }
         kept = (*stage.writes, "errors", *((ROW,) if stage.name == "generate" else ()))
         self.shards.write(stage.name, number, {name: added[name] for name in kept}, marker)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from medprm_hf.backends.protocol import Backend, Completion, Failure, Message, Reply, Request, Sampling
+from medprm_hf.backends.books import books
+from medprm_hf.backends.open import identity_of
+from medprm_hf.backends.protocol import Backend, Completion, Failure, Message, Reply, Request, Sampling, Usage
+from medprm_hf.backends.tally import Tally
 from medprm_hf.imaging.load import load_image
 from medprm_hf.specs import GenerateSpec, RolloutSpec
 from medprm_hf.stages.base import Row, RowErrors
@@ -32,10 +35,26 @@ def sampling_of(spec: GenerateSpec | RolloutSpec) -> Sampling:
 
 
 def ask(backend: Backend, requests: Sequence[Request]) -> list[Reply]:
-    """One reply a request; the hash of every image that is sent is booked, so that a run can be checked."""
+    """One reply a request; the hash of every image that is sent is booked, so that a run can be checked.
+
+    Whoever does not book itself (a model in this process) is booked here, on the stage that asks.
+    """
     for request in requests:
         backend.usage.images.update(request.image_hashes())
-    return backend.complete(requests)
+    if getattr(backend, "books_itself", False):
+        return backend.complete(requests)
+    before = backend.usage.copy()
+    replies = backend.complete(requests)
+    identity, local = identity_of(backend)
+    books().meter.take(identity, _asked(backend.usage, before, local))
+    return replies
+
+
+def _asked(usage: Usage, before: Usage, local: bool) -> Tally:
+    """What was asked since `before`, as the meter books it."""
+    names = ("requests", "completions", "from_journal", "prompt_tokens", "completion_tokens")
+    news = {name: getattr(usage, name) - getattr(before, name) for name in names}
+    return Tally(**news, local=local, failures=usage.failures - before.failures)
 
 
 def answers_in(reply: Reply, errors: RowErrors) -> list[Completion]:
