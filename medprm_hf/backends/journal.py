@@ -107,16 +107,11 @@ class Journal:
 
     def recall(self, names: Sequence[str]) -> dict[str, Recorded]:
         """The same with prompt tokens and continuation."""
-        ranges = _ranges(names)
-        wanted, found = set(names), {}
-        for start in range(0, len(ranges), _AT_ONCE):
-            some = ranges[start : start + _AT_ONCE]
-            values = [value for item in some for value in item]
-            for digest, number, *row in self.query(_LOOKUP.format(", ".join(["(?, ?, ?)"] * len(some))), values):
-                name = f"{digest}:{number}"
-                if name in wanted:
-                    found[name] = _recorded(row)
-        return found
+        return {name: _recorded(row) for name, row in self._rows(_LOOKUP, names)}
+
+    def failures(self, names: Sequence[str]) -> dict[str, Failure]:
+        """The latest failure of each named place that has one, answered since or not."""
+        return {name: Failure(*row) for name, row in self._rows(_FAILED, names)}
 
     def record(self, entries: Sequence[Entry]) -> None:
         """Writes answers and failures, all or none; they are on file when it returns. Safe from any thread.
@@ -140,6 +135,16 @@ class Journal:
                 return self._open().execute(statement, values).fetchall()
             except sqlite3.Error as error:
                 raise store_error(self.path, error) from error
+
+    def _rows(self, statement: str, names: Sequence[str]) -> Iterator[tuple[str, list[Any]]]:
+        """Name and row of what a statement finds for the named places."""
+        ranges, wanted = _ranges(names), set(names)
+        for start in range(0, len(ranges), _AT_ONCE):
+            some = ranges[start : start + _AT_ONCE]
+            values = [value for item in some for value in item]
+            for digest, number, *row in self.query(statement.format(", ".join(["(?, ?, ?)"] * len(some))), values):
+                if (name := f"{digest}:{number}") in wanted:
+                    yield name, row
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -186,6 +191,12 @@ _LOOKUP = """
 WITH wanted(hash, low, high) AS (VALUES {})
 SELECT hash, number, text, finish, tokens, logprobs, prompt_tokens, continuation
 FROM wanted JOIN requests USING (hash) JOIN answers ON answers.request = requests.id AND number BETWEEN low AND high
+"""
+_FAILED = """
+WITH wanted(hash, low, high) AS (VALUES {})
+SELECT hash, number, kind, message, attempts
+FROM wanted JOIN requests USING (hash) JOIN failures ON failures.request = requests.id AND number BETWEEN low AND high
+ORDER BY failures.rowid
 """
 _REQUEST = "INSERT INTO requests (hash, identity, copy) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _ANSWER = """

@@ -5,6 +5,7 @@ worker:
 
     phantom:policy                                       a shipped checkpoint, in this process
     transformers:Qwen/Qwen2.5-VL-7B-Instruct?dtype=bfloat16
+    replay:runs/demo/journal.sqlite?model=openai:gpt-4o-mini
     openai:tiny?base_url=http://127.0.0.1:8000/v1&concurrency=32
     scripted:tests.answers:script
     simulated-judge:error=0.15
@@ -21,8 +22,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from importlib.util import find_spec
 from typing import Any, TypeVar, cast, get_type_hints
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
+from medprm_hf.backends.keys import load_keys
 from medprm_hf.backends.prices import LOCAL_KINDS
 from medprm_hf.backends.protocol import Backend
 from medprm_hf.errors import ConfigError, MissingExtraError
@@ -31,6 +33,7 @@ from medprm_hf.registry import near, resolve
 BACKENDS: Mapping[str, str] = {
     "openai": "medprm_hf.backends.openai_http:OpenAIBackend",
     "phantom": "medprm_hf.backends.transformers:PhantomBackend",
+    "replay": "medprm_hf.backends.replay:ReplayBackend",
     "scripted": "medprm_hf.backends.scripted:ScriptedBackend",
     "simulated-judge": "medprm_hf.phantom.simulated:SimulatedJudge",
     "transformers": "medprm_hf.backends.transformers:TransformersBackend",
@@ -55,6 +58,7 @@ def open_backend(spec: str) -> Backend:
     """
     with _lock:
         if spec not in _opened:
+            load_keys()
             _opened[spec] = _open(spec)
         return _opened[spec]
 
@@ -102,10 +106,28 @@ def _open(spec: str) -> Backend:
         raise ConfigError(f"backend {spec!r} names no model: write {name}:MODEL, as in phantom:policy")
     _require(name)
     kind = resolve("backend", BACKENDS, name)
+    options, with_journal = _journal_wish(kind, options)
     backend = cast(Backend, kind.from_spec(options))
     if not hasattr(backend, "identity"):  # a model in this process, a script, somebody else's
         setattr(backend, "identity", f"{name}:{split_target(options)[0]}")  # noqa: B010 - not in the protocol
-    return backend
+    return _journaled(backend) if with_journal else backend
+
+
+def _journal_wish(kind: Any, options: str) -> tuple[str, bool]:
+    """The options without `journal=`, and whether a backend that computes in this process is given the journal."""
+    target, given = split_target(options)
+    if not hasattr(kind, "journaled") or "journal" not in given:
+        return options, bool(getattr(kind, "journaled", False))
+    wish = given.pop("journal")
+    if wish not in ("0", "1"):
+        raise ConfigError(f"journal={wish!r}: write journal=1 to keep answers in the run's journal, journal=0 not to")
+    return f"{target}?{urlencode(given)}" if given else target, wish == "1"
+
+
+def _journaled(backend: Any) -> Backend:
+    from medprm_hf.backends.journaled import JournaledBackend
+
+    return JournaledBackend(backend)
 
 
 def identity_of(backend: Backend) -> tuple[str, bool]:

@@ -20,9 +20,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medprm_hf.backends.journaled import marks_of
 from medprm_hf.backends.open import read_settings, split_target
 from medprm_hf.backends.orders import Conversation, Drawn, Order, Outcome, Prompt, Refused
 from medprm_hf.backends.protocol import Completion, Failure, Message, Reply, Request, Usage
@@ -64,6 +66,11 @@ class TransformersSettings:
 class TransformersBackend:
     """A checkpoint loaded into this process; it is read when first asked."""
 
+    family = "transformers"
+    journaled = True
+    """`open_backend` gives it the run's journal (`journaled.py`)."""
+    local = True
+
     def __init__(self, checkpoint: str, settings: TransformersSettings | None = None, model: str = "") -> None:
         self.model = model or (Path(checkpoint).name if Path(checkpoint).exists() else checkpoint)
         self.usage = Usage()
@@ -79,6 +86,17 @@ class TransformersBackend:
         """`CHECKPOINT?dtype=…&device=…`; a directory or a Hub id."""
         checkpoint, given = split_target(options)
         return cls(checkpoint, read_settings(TransformersSettings, given, "transformers"))
+
+    @property
+    def identity(self) -> str:
+        """`family:model`."""
+        return self.model if self.model.startswith(f"{self.family}:") else f"{self.family}:{self.model}"
+
+    @cached_property
+    def marks(self) -> str:
+        """What else tells its answers from others' in a journal: the checkpoint's files, a dtype that was asked for."""
+        dtype = self._settings.dtype
+        return marks_of(self.checkpoint, **({} if dtype == "auto" else {"dtype": dtype}))
 
     def complete(self, requests: Sequence[Request]) -> list[Reply]:
         """One reply a request, in order."""
@@ -116,7 +134,10 @@ class TransformersBackend:
 
 
 class PhantomBackend(TransformersBackend):
-    """A checkpoint of the phantom world that is shipped in the package."""
+    """A checkpoint of the phantom world that is shipped in the package; so small that it needs no journal."""
+
+    family = "phantom"
+    journaled = False
 
     @classmethod
     def from_spec(cls, options: str) -> TransformersBackend:
