@@ -68,6 +68,11 @@ class Request:
     of the same key goes on where an earlier one ended, and a journal knows what it has of them."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """What the request is about (question_id, steps, …). Never sent; only *simulated* backends read it."""
+    schema: Mapping[str, Any] | None = None
+    """JSON schema that the answer must fit. Sent where the server can hold a model to one; where it cannot, the
+    answer is what the prompt alone makes of it, and the reply's notes say so."""
+    logprobs: int = 0
+    """Candidates listed for each generated token, with their log-probabilities; 0: none are asked for."""
 
     def image_hashes(self) -> tuple[str, ...]:
         """SHA-256 of every image in order of the turns."""
@@ -90,6 +95,8 @@ class Completion:
     """Tokens generated."""
     logprobs: tuple[float, ...] | None = None
     """Natural log-probability of each generated token, where the backend gives them."""
+    top_logprobs: tuple[Mapping[str, float], ...] | None = None
+    """For each generated token the likeliest candidates and their natural log-probabilities, where asked for."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +119,8 @@ class Reply:
     continuation: Continuation = "none"
     from_journal: int = 0
     """Places that were answered before and cost nothing now."""
+    notes: tuple[str, ...] = ()
+    """What was done to the request so that it could be sent: an image made smaller, a schema left out, …"""
 
     @property
     def completions(self) -> tuple[Completion, ...]:
@@ -133,11 +142,14 @@ class Usage:
     """How many places failed, by kind."""
     images: Counter[str] = field(default_factory=Counter)
     """How many requests carried each image, by its SHA-256."""
+    notes: Counter[str] = field(default_factory=Counter)
+    """How many replies carried each note."""
 
     def add(self, reply: Reply) -> None:
         """Books one reply."""
         self.requests += 1
         self.prompt_tokens += reply.prompt_tokens
+        self.notes.update(reply.notes)
         for place in reply.places:
             if isinstance(place, Failure):
                 self.failures[place.kind] += 1
@@ -147,11 +159,11 @@ class Usage:
 
     def copy(self) -> Usage:
         """The counts as they are now, images left out."""
-        return replace(self, failures=Counter(self.failures), images=Counter())
+        return replace(self, failures=Counter(self.failures), images=Counter(), notes=Counter(self.notes))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a marker or a report."""
-        counters = {name: dict(sorted(getattr(self, name).items())) for name in ("failures", "images")}
+        counters = {name: dict(sorted(getattr(self, name).items())) for name in ("failures", "images", "notes")}
         return {**vars(self), **counters}
 
 
