@@ -1,0 +1,1 @@
+"""Training: labelled solutions become a process reward model, on TRL's SFTTrainer."""
