@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from importlib import resources
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from medprm_hf.errors import ConfigError, MedPRMError
+from medprm_hf.cli_journal import journal
+from medprm_hf.errors import BudgetError, ConfigError, MedPRMError
 from medprm_hf.registry import near
 
 app = typer.Typer(
@@ -24,14 +26,23 @@ app = typer.Typer(
 )
 phantom = typer.Typer(help="The phantom world: images and questions whose every step's truth is known.")
 app.add_typer(phantom, name="phantom", no_args_is_help=True)
+app.add_typer(journal, name="journal", no_args_is_help=True)
 
 RECIPES = resources.files("medprm_hf") / "recipes"
+
+BUDGET_SPENT = 3
+"""Exit code when the budget, or the account's quota, is spent."""
 
 Settings = Annotated[
     list[str],
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one setting, e.g. rollout.k=16."),
 ]
 RunDir = Annotated[Path, typer.Argument(help="Directory of a run, e.g. runs/demo.")]
+Budget = Annotated[
+    float | None,
+    typer.Option(metavar="USD", help="Stop cleanly when the run has spent this much, over all its sessions."),
+]
+Prices = Annotated[Path | None, typer.Option(metavar="FILE", help="Prices that go before the shipped list (YAML).")]
 OutDir = Annotated[Path | None, typer.Option("--out", help="Directory of the run; default runs/NAME.")]
 
 
@@ -40,6 +51,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Directory of the run.")] = Path("runs/demo"),
     settings: Settings = [],  # noqa: B006 - typer reads the default
     fresh: Annotated[bool, typer.Option(help="Delete what an earlier demo left.")] = True,
+    budget: Budget = None,
 ) -> None:
     """The whole pipeline on the phantom world: questions to labelled dataset and report, offline, in minutes.
 
@@ -48,7 +60,7 @@ def demo(
     from medprm_hf.recipe import load
     from medprm_hf.runs.commands import build_run, remove_run
 
-    recipe = load(str(RECIPES / "phantom.yaml"), tuple(settings))
+    recipe = load(str(RECIPES / "phantom.yaml"), (*settings, *_money(budget)))
     if fresh:
         remove_run(out)
     build_run(out, recipe)
@@ -74,24 +86,30 @@ def build(
     recipe: Annotated[Path, typer.Argument(help="Recipe file; see `medprm init`.")],
     out: OutDir = None,
     settings: Settings = [],  # noqa: B006
+    budget: Budget = None,
+    prices: Prices = None,
 ) -> None:
     """Carry out a recipe: questions, solutions, rollouts, verdicts, labels, exports and a report.
 
-    What is done is kept shard by shard; the same command again, or `medprm resume`, does the rest.
+    What is done is kept shard by shard, and every answer as it arrives; the same command again, or `medprm resume`,
+    does the rest. With --budget it stops when the money is spent and leaves with exit code 3.
     """
     from medprm_hf.recipe import load
     from medprm_hf.runs.commands import build_run
 
-    loaded = load(recipe, tuple(settings))
+    loaded = load(recipe, (*settings, *_money(budget, prices)))
     build_run(out or Path("runs") / loaded.name, loaded)
 
 
 @app.command()
-def resume(run: RunDir) -> None:
-    """Go on with a run that was interrupted; finished shards are not done again."""
+def resume(run: RunDir, budget: Budget = None, prices: Prices = None) -> None:
+    """Go on with a run that was interrupted or out of money; what is done or answered is not asked again.
+
+    Example: medprm resume runs/hybrid --budget 40
+    """
     from medprm_hf.runs.commands import resume_run
 
-    resume_run(run)
+    resume_run(run, _money(budget, prices))
 
 
 @app.command()
@@ -202,13 +220,19 @@ def phantom_card(
     typer.echo(card(name))
 
 
+def _money(budget: float | None, prices: Path | None = None) -> tuple[str, ...]:
+    """The recipe settings that stand for --budget and --prices."""
+    said = () if budget is None else (f"budget={budget!r}",)
+    return said if prices is None else (*said, f"prices={json.dumps(str(prices))}")
+
+
 def main() -> None:
-    """Entry point: our own errors are messages, not tracebacks; Ctrl-C leaves with 130."""
+    """Entry point: our own errors are messages, not tracebacks; a spent budget leaves with 3, Ctrl-C with 130."""
     try:
         sys.exit(app(standalone_mode=False))  # Ctrl-C comes back as 130
     except MedPRMError as error:
         typer.secho(f"error: {error}", fg="red", err=True)
-        sys.exit(1)
+        sys.exit(BUDGET_SPENT if isinstance(error, BudgetError) else 1)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     except Exception as error:

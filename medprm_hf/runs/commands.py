@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
@@ -11,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.progress import TimeRemainingColumn as EtaColumn
 from rich.table import Table
 
-from medprm_hf.errors import StoreError
+from medprm_hf.errors import BudgetError, StoreError
 from medprm_hf.recipe import Recipe
 from medprm_hf.runs.finish import export_file, finish, is_kept, solution_rows
+from medprm_hf.runs.money import said, spending
 from medprm_hf.runs.pipeline import Run
+from medprm_hf.runs.progress import show_progress
 from medprm_hf.runs.report import write_report
 
 console = Console(soft_wrap=True)
@@ -29,9 +30,9 @@ def build_run(directory: Path, recipe: Recipe) -> dict[str, Any]:
     return _carry_out(Run.open(directory, recipe))
 
 
-def resume_run(directory: Path) -> dict[str, Any]:
-    """The same for the run that a directory holds."""
-    return _carry_out(Run.resume(directory))
+def resume_run(directory: Path, settings: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The same for the run that a directory holds, with settings such as `budget=40` changed."""
+    return _carry_out(Run.resume(directory, settings))
 
 
 def remove_run(directory: Path) -> None:
@@ -47,8 +48,11 @@ def _carry_out(run: Run) -> dict[str, Any]:
     started = time.perf_counter()
     console.print(f"[bold]{run.recipe.name}[/bold] → {run.directory}  ({' → '.join(run.recipe.stages)})")
     try:
-        with _one_at_a_time(run.directory), _bars(run) as progress:
+        with _one_at_a_time(run.directory), show_progress(run, console) as progress:
             run.build(progress)
+    except BudgetError as error:
+        _say_spent(run, error)
+        raise
     except KeyboardInterrupt:
         console.print(
             f"\n[yellow]stopped[/yellow]: finished shards are kept. Go on with: medprm resume {run.directory}"
@@ -63,6 +67,18 @@ def _finish(run: Run, started: float) -> dict[str, Any]:
         report = write_report(run, rows, finish(run, rows))
     _show(run, report, time.perf_counter() - started)
     return report
+
+
+def _say_spent(run: Run, error: BudgetError) -> None:
+    """What was spent and done when the money ran out, and how to go on."""
+    accounts = spending(run.directory)
+    models = sorted({model for _, model in accounts})
+    parts = [f"{model} {said(t for (_, m), t in accounts.items() if m == model)}" for model in models]
+    console.print(f"\n[yellow]stopped[/yellow]: {error}", highlight=False)
+    console.print(f"spent: {said(accounts.values())} ({', '.join(parts) or 'nothing'})", highlight=False)
+    _status_table(run)
+    more = f" --budget {max(1, math.ceil(2 * run.recipe.budget))}" if run.recipe.budget is not None else ""
+    console.print(f"finished shards and all answers are kept. Go on with: medprm resume {run.directory}{more}")
 
 
 def report_run(directory: Path) -> dict[str, Any]:
@@ -85,19 +101,33 @@ def export_run(directory: Path, format: str, out: Path | None) -> None:
 
 
 def show_status(directory: Path) -> None:
-    """Prints stages × shards with rows, errors and seconds."""
+    """Prints stages × shards with rows, errors, seconds and money."""
     run = Run.resume(directory)
+    _status_table(run)
     count = run.shard_count()
-    table = Table(title=f"{run.recipe.name} in {directory}")
-    for heading in ("stage", "shards", "rows", "errors", "seconds"):
+    if any(run.done(index) < max(1, count) for index in range(len(run.stages))):
+        console.print(f"go on with: medprm resume {directory}")
+
+
+def _status_table(run: Run) -> None:
+    count, accounts = run.shard_count(), spending(run.directory)
+    table = Table(title=f"{run.recipe.name} in {run.directory}")
+    for heading in ("stage", "shards", "rows", "errors", "seconds", "cost"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
     for index, stage in enumerate(run.stages):
         markers = [run.shards.marker(stage.name, number) or {} for number in range(count)]
         sums = [sum(marker.get(name, 0) for marker in markers) for name in ("rows", "errors", "seconds")]
-        table.add_row(str(stage.name), f"{run.done(index)} / {count}", str(sums[0]), str(sums[1]), f"{sums[2]:.1f}")
+        cost = said(tally for (name, _), tally in accounts.items() if name == stage.name)
+        done = f"{run.done(index)} / {count}"
+        table.add_row(str(stage.name), done, str(sums[0]), str(sums[1]), f"{sums[2]:.1f}", cost)
     console.print(table)
-    if any(run.done(index) < max(1, count) for index in range(len(run.stages))):
-        console.print(f"go on with: medprm resume {directory}")
+    for (name, model), tally in sorted(accounts.items()):
+        kinds = ", ".join(f"{kind} {number:,}" for kind, number in sorted(tally.failures.items()))
+        console.print(
+            f"{name}: {model}: {tally.completions:,} answers, {tally.prompt_tokens:,} + {tally.completion_tokens:,} "
+            f"tokens, {said([tally])}{f'; failures: {kinds}' if kinds else ''}",
+            highlight=False,
+        )
 
 
 @contextmanager
@@ -129,35 +159,6 @@ def _alive(process: int) -> bool:
     except PermissionError:
         return True
     return process != os.getpid()
-
-
-def _say(stage: str, done: int, total: int) -> None:
-    if done == total:
-        console.print(f"  {stage}: {total} shards")
-
-
-@contextmanager
-def _bars(run: Run) -> Iterator[Any]:
-    """One progress bar a stage; plain lines where the output is no terminal."""
-    if not console.is_terminal:
-        yield _say
-        return
-    columns = (
-        TextColumn("{task.description:>10}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        EtaColumn(),
-    )
-    with Progress(*columns, console=console) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def advance(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done)
-
-        yield advance
 
 
 def _show(run: Run, report: dict[str, Any], seconds: float) -> None:

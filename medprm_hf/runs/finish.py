@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from medprm_hf.formats import open_format, write
+from medprm_hf.runs.money import summary as money_summary
 from medprm_hf.runs.pipeline import Run, identity
 from medprm_hf.runs.shards import SOURCE, write_json, write_parquet
 from medprm_hf.schema import features
@@ -143,6 +144,7 @@ def _summary(
         "errors": dict(sorted(Counter(f"{e['stage']}: {e['kind']}" for r in rows for e in r["errors"]).items())),
         "exports": exports,
         "stages": {str(stage.name): _stage_totals(run, str(stage.name)) for stage in run.stages},
+        "money": money_summary(run.directory, run.recipe, sum(len(row["steps"]) for row in solved)),
     }
 
 
@@ -150,10 +152,12 @@ def _stage_totals(run: Run, stage: str) -> dict[str, Any]:
     markers = [run.shards.marker(stage, number) or {} for number in range(run.shard_count())]
     usage: Counter[str] = Counter()
     failures: Counter[str] = Counter()
+    notes: Counter[str] = Counter()
     images: set[str] = set()
     for marker in markers:
         spent = dict(marker.get("usage", {}))
         failures.update(spent.pop("failures", {}))
+        notes.update(spent.pop("notes", {}))
         images.update(spent.pop("images", {}))
         usage.update(spent)
     return {
@@ -163,6 +167,7 @@ def _stage_totals(run: Run, stage: str) -> dict[str, Any]:
         **usage,
         "images": len(images),
         "failures": dict(sorted(failures.items())),
+        "notes": dict(sorted(notes.items())),
     }
 
 

@@ -10,7 +10,7 @@ with run_books(Path("runs/demo"), recipe) as books:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -73,10 +73,12 @@ def spending(directory: Path) -> dict[Account, Tally]:
     return Ledger(directory / LEDGER).totals()
 
 
-def summary(directory: Path, labels: int | None = None) -> dict[str, Any]:
-    """Plain values for run.json and the report: per stage and model, in all and per label.
+def summary(directory: Path, recipe: Recipe, labels: int) -> dict[str, Any]:
+    """Plain values for run.json and the report: per stage and model, in all, per label, and what others would cost.
 
     `usd` is what is known; `unknown` names models without a price, so that a sum is never taken for the whole.
+    `all_rollout_usd` is k rollouts of every step at what a rollout cost here (null where none was paid for),
+    `all_expert_usd` an expert on every step.
     """
     accounts = spending(directory)
     known = sum(tally.cost or 0.0 for tally in accounts.values())
@@ -85,11 +87,19 @@ def summary(directory: Path, labels: int | None = None) -> dict[str, Any]:
         "usd": round(known, 6),
         "usd_per_label": round(known / labels, 9) if labels and not unknown else None,
         "unknown": unknown,
+        "all_rollout_usd": _all_rollout(accounts, recipe.rollout.k * labels),
+        "all_expert_usd": round(price_table(recipe).person("expert_step") * labels, 2),
         "accounts": [
             {"stage": stage, "model": identity, **tally.as_dict()}
             for (stage, identity), tally in sorted(accounts.items())
         ],
     }
+
+
+def _all_rollout(accounts: Mapping[Account, Tally], rollouts: int) -> float | None:
+    paid = [tally for (stage, _), tally in accounts.items() if stage == "rollout"]
+    cost, answers = sum(tally.cost or 0.0 for tally in paid), sum(tally.completions for tally in paid)
+    return round(cost / answers * rollouts, 6) if cost and answers else None
 
 
 def said(accounts: Iterable[Tally]) -> str:
