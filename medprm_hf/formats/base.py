@@ -188,7 +188,8 @@ class Format:
     """Canonical columns that survive; every other non-empty value is counted as lost."""
     losses: ClassVar[tuple[str, ...]] = ()
     """What is lost within the columns that are carried, in words."""
-    indent: ClassVar[int | None] = None
+    indent: ClassVar[bool] = False
+    """Whether an object or array is written over many lines, two spaces a level."""
 
     def encode(self, rows: Sequence[Row], writing: Writing) -> Iterator[Record]:
         """The records of one row (or one question's rows); raises `Refused` for a row that cannot be held."""

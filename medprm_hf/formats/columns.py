@@ -1,23 +1,27 @@
-"""Counting what a format has no place for, and checking that per-step columns line up, fast enough for millions.
+"""What is asked of every row's columns, fast enough for millions: do they line up, are they numbers, what is lost?
 
-    columns = Columns(open_format("visualprm-raw"))
-    columns.check(row)     refuses what does not line up
-    columns.lose({"question": "Side?", "judge_reasons": ["sound", None], …})
-    columns.losses()       ->  Counter({"judge_reasons": 1})
+columns = Columns(open_format("visualprm-raw"))
+columns.check(row)     refuses what does not line up, and NaN where the format would write it
+columns.lose({"question": "Side?", "judge_reasons": ["sound", None], …})
+columns.losses()       ->  Counter({"judge_reasons": 1})
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import repeat
 from operator import itemgetter
 from typing import Any
 
 from medprm_hf.formats.base import Format, Refused, Row
-from medprm_hf.schema import COLUMNS
+from medprm_hf.formats.exact import finite
+from medprm_hf.schema import BY_NAME, COLUMNS
 
 _PER_STEP = frozenset(column.name for column in COLUMNS if column.per_step and column.name != "steps")
+_LOOKED_AT = {"expected_accuracy", "rollout_total", "generator", "evidence", "reviews"}
+"""Columns with numbers that formats look at beyond those that they carry."""
 _BATCH = 512
 """Rows whose lost values are counted together, column by column."""
 
@@ -36,6 +40,7 @@ class Columns:
 
     def __init__(self, format_: Format) -> None:
         self._held = format_.carries | {"keep", "extra"}
+        self._looked_at = format_.carries | _LOOKED_AT
         if "labels" in format_.carries:
             self._held |= {"review_labels"}
         if "image" in format_.carries:
@@ -43,18 +48,25 @@ class Columns:
         self._keys = dict[str, None]().keys()
         self._names: tuple[str, ...] = ()
         self._steps: tuple[str, ...] = ()
-        self._get = self._get_steps = getter(())
+        self._get = self._get_steps = self._get_numbers = getter(())
         self._waiting: list[tuple[Any, ...]] = []
         self._counts: Counter[str] = Counter()
 
     def check(self, row: Row) -> None:
+        """Refuses a row whose steps are no texts, whose per-step columns do not line up with them, or with NaN."""
+        self.line_up(row)
+        if not finite(self._get_numbers(row)):
+            name, number = next(_strange({name: row[name] for name in row if self._is_looked_at(name)}))
+            raise Refused("not_a_number", f"{name} is {number}, which JSON cannot hold: use null", name.split("[")[0])
+
+    def line_up(self, row: Row) -> None:
         """Refuses a row whose steps are no texts, or whose per-step columns do not line up with them."""
         if row.keys() != self._keys:
             self._learn(row)
         steps = row.get("steps")
         if steps is None:
             return
-        if type(steps) is not list or not set(map(type, steps)) <= {str}:
+        if type(steps) is not list or not texts(steps):
             raise Refused("steps_not_text", f"steps must be a list of texts, not {str(steps)[:60]!r}", "steps")
         count = len(steps)
         for place, column in enumerate(self._get_steps(row)):
@@ -79,6 +91,10 @@ class Columns:
         self._names = tuple(name for name in row if name not in self._held and name != "image")
         self._steps = tuple(name for name in row if name in _PER_STEP)
         self._get, self._get_steps = getter(self._names), getter(self._steps)
+        self._get_numbers = getter(tuple(name for name in row if self._is_looked_at(name)))
+
+    def _is_looked_at(self, name: str) -> bool:
+        return name != "image" and (name in self._looked_at or name not in BY_NAME)
 
     def _count(self) -> None:
         for name, column in zip(self._names, zip(*self._waiting, strict=True), strict=False):
@@ -97,3 +113,25 @@ class Columns:
         """Lost values per column so far."""
         self._count()
         return self._counts
+
+
+def texts(values: Sequence[Any]) -> bool:
+    """Whether all of them are texts."""
+    try:
+        "".join(values)
+    except TypeError:
+        return False
+    return True
+
+
+def _strange(row: Row) -> Iterator[tuple[str, float]]:
+    """Where in a row a number is NaN or infinite, and which."""
+    waiting: list[tuple[str, Any]] = list(row.items())
+    while waiting:
+        where, value = waiting.pop(0)
+        if isinstance(value, float) and not math.isfinite(value):
+            yield where, value
+        elif isinstance(value, (list, tuple)):
+            waiting += [(f"{where}[{place}]", inner) for place, inner in enumerate(value)]
+        elif isinstance(value, dict):
+            waiting += [(f"{where}[{key}]", inner) for key, inner in value.items()]

@@ -10,12 +10,13 @@ A value of theirs comes back only where ours is still the same as when the file 
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from medprm_hf.ids import content_hash
+from medprm_hf.formats.exact import dumps
+from medprm_hf.ids import bytes_hash
 
 Patch = dict[str, Any]
+_SHORT = 12
 
 
 def same(ours: Any, theirs: Any) -> bool:
@@ -80,9 +81,7 @@ def _object(ours: dict[str, Any], patch: Patch) -> dict[str, Any]:
     found = patch.get("keys", {})
     gone = patch.get("gone", ())
     made = {
-        key: restored(value, found[key]) if key in found else value
-        for key, value in ours.items()
-        if key not in gone
+        key: restored(value, found[key]) if key in found else value for key, value in ours.items() if key not in gone
     }
     made.update({key: value for key, value in patch.get("new", {}).items() if key not in made})
     order = patch.get("order")
@@ -92,5 +91,8 @@ def _object(ours: dict[str, Any], patch: Patch) -> dict[str, Any]:
     return {**first, **{key: value for key, value in made.items() if key not in first}}
 
 
-def _print(value: Any) -> str:
-    return content_hash(json.dumps(value, ensure_ascii=False), length=8)
+def _print(value: Any) -> Any:
+    """A short value itself, or the fingerprint of a long one."""
+    if value is None or isinstance(value, (bool, int, float)) or (isinstance(value, str) and len(value) <= _SHORT):
+        return value
+    return "#" + bytes_hash(dumps(value))[:12]

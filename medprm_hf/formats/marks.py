@@ -1,18 +1,18 @@
 """What many formats need of a row: its labels, its letters, its question as text, its domain.
 
-    {"labels": ["+", "?"], "review_labels": ["?", "-"]}   ->  step_labels(row)  ==  ["+", "-"]
-    {"expected_accuracy": [0.5, 0.0, None]}               ->  step_labels(row, "value")  ==  ["+", "-", "?"]
+{"labels": ["+", "?"], "review_labels": ["?", "-"]}   ->  step_labels(row)  ==  ["+", "-"]
+{"expected_accuracy": [0.5, 0.0, None]}               ->  step_labels(row, "value")  ==  ["+", "-", "?"]
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
 from medprm_hf.formats.base import Refused, Row
+from medprm_hf.formats.exact import loads
 from medprm_hf.schema import Label, final_labels
 from medprm_hf.text.prompts import letter, question_text
 
@@ -21,8 +21,23 @@ RIGHT, WRONG, NEUTRAL, UNKNOWN = (label.value for label in Label)
 
 _DOMAINS = {
     "radiology": (
-        "xray", "ray", "radiograph", "radiology", "cxr", "ct", "cta", "mri", "mr", "mra", "pet", "ultrasound",
-        "mammography", "mammogram", "tomography", "phantom", "projection",
+        "xray",
+        "ray",
+        "radiograph",
+        "radiology",
+        "cxr",
+        "ct",
+        "cta",
+        "mri",
+        "mr",
+        "mra",
+        "pet",
+        "ultrasound",
+        "mammography",
+        "mammogram",
+        "tomography",
+        "phantom",
+        "projection",
     ),
     "pathology": ("pathology", "histology", "histopathology", "cytology", "microscopy", "h&e", "wsi"),
     "clinical": ("clinical", "photo", "photograph", "dermatology", "dermoscopy", "skin", "fundus", "endoscopy"),
@@ -176,5 +191,8 @@ def unpack_extra(row: Row, format_id: str) -> dict[str, Any]:
     packed = row.get("extra")
     if not packed or f'"{format_id}"' not in packed:
         return {}
-    found = json.loads(packed).get(format_id)
+    strange: list[str] = []
+    found = loads(packed.encode(), strange).get(format_id)
+    if strange:
+        raise Refused("not_a_number", f"extra holds {strange[0]}, which JSON does not know: use null", "extra")
     return found if isinstance(found, dict) else {}

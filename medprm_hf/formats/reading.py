@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from medprm_hf.errors import ImageError
 from medprm_hf.formats.base import Format, Problem, Record, Refused
-from medprm_hf.formats.columns import Columns
+from medprm_hf.formats.columns import Columns, texts
+from medprm_hf.formats.exact import dumps
 from medprm_hf.formats.images import LoadMode, load_image
 from medprm_hf.formats.keeping import difference, same
 from medprm_hf.formats.records import Item, scan
@@ -56,7 +58,7 @@ class FileReading:
         self._blank = {column.name: None for column in COLUMNS if column.name in wanted}
         self._last: tuple[str, dict[str, Any] | None, str | None] = ("", None, None)
         self._question = ("", -1)
-        self._parts: tuple[list[Any], str] = ([], "")
+        self._parts: tuple[tuple[Any, ...], str] = ((), "")
 
     def row(self, **columns: Any) -> dict[str, Any]:
         """A row with every carried column null but those given."""
@@ -67,9 +69,10 @@ class FileReading:
         nameless = question_id is None
         if question_id is None:
             image = row.get("image") or {}
-            parts = [row["question"], *(row.get("options") or []), image.get("path")]
+            parts = (row["question"], row.get("options"), image.get("path"))
             if parts != self._parts[0]:
-                self._parts = (parts, f"{NAMELESS}{content_hash(*parts, length=12)}")
+                hashed = content_hash(parts[0], *(parts[1] or []), parts[2], length=12)
+                self._parts = (parts, f"{NAMELESS}{hashed}")
             question_id = self._parts[1]
         index = self._question[1] + 1 if self._question[0] == question_id else 0
         self._question = (question_id, index)
@@ -125,7 +128,7 @@ class FileReading:
         if self._frame:
             extra[f"{self.format.id}:file"], self._frame = self._frame, None
         if extra:
-            rows[0]["extra"] = json.dumps(extra, ensure_ascii=False)
+            rows[0]["extra"] = dumps(extra).decode()
 
     def look_ahead(self) -> None:
         """Reads the keys around the list of an `object` file, so that the first row can keep them."""
@@ -142,57 +145,60 @@ class FileReading:
 
 def read_rows(reading: FileReading) -> Iterator[dict[str, Any] | Problem]:
     """Rows and problems of a file, in its order."""
-    format_ = reading.format
+    format_, problems, columns = reading.format, reading.problems, reading.columns
     reading.look_ahead()
-    for item in scan(reading.path, format_.inner):
+    for item in chain(scan(reading.path, format_.inner), (None,)):
         if isinstance(item, Problem):
             yield item
             continue
-        reading.line, reading.number, reading.head = item.line, item.number, item.head
-        if isinstance(item.record, dict):
-            yield from _guarded(format_.decode(item.record, reading), item, reading)
-        else:
-            kind = type(item.record).__name__
-            message = f"a {kind} where {format_.id} has objects"
-            yield Problem(item.line, None, "not_an_object", message, str(item.record))
-    yield from _guarded(format_.finish(reading), None, reading)
+        try:
+            for row in _decoded(reading, item):
+                check_read(row, columns)
+                if problems:
+                    yield from problems
+                    problems.clear()
+                yield row
+        except _BAD as error:
+            yield _problem(error, reading, item)
+        if problems:
+            yield from problems
+            problems.clear()
 
 
-def _guarded(
-    rows: Iterator[dict[str, Any]], item: Item | None, reading: FileReading
-) -> Iterator[dict[str, Any] | Problem]:
-    """Rows of one record; what goes wrong becomes one problem that carries the record."""
-    try:
-        for row in rows:
-            check_read(row, reading.columns)
-            if reading.problems:
-                yield from reading.problems
-                reading.problems.clear()
-            yield row
-    except Refused as refused:
-        yield Problem(reading.line, refused.key, refused.reason, str(refused), _text(item))
-    except KeyError as error:
-        yield Problem(reading.line, str(error.args[0]), "missing_key", f"{error} is missing", _text(item))
-    except (TypeError, ValueError, AttributeError, IndexError) as error:
-        message = f"a value of another type than {reading.format.id} has ({error})"
-        yield Problem(reading.line, None, "mixed_types", message, _text(item))
-    if reading.problems:
-        yield from reading.problems
-        reading.problems.clear()
+def _decoded(reading: FileReading, item: Item | None) -> Iterator[dict[str, Any]]:
+    """The rows of a record; after the last, the rows still held back."""
+    if item is None:
+        return reading.format.finish(reading)
+    reading.line, reading.number, reading.head = item.line, item.number, item.head
+    if type(item.record) is not dict:
+        kind = type(item.record).__name__
+        raise Refused("not_an_object", f"a {kind} where {reading.format.id} has objects")
+    return reading.format.decode(item.record, reading)
+
+
+_BAD = (Refused, KeyError, TypeError, ValueError, AttributeError, IndexError)
+
+
+def _problem(error: Exception, reading: FileReading, item: Item | None) -> Problem:
+    """What is wrong with a record, and the record itself."""
+    text = "" if item is None else json.dumps(item.record, ensure_ascii=True, default=repr)
+    if isinstance(error, Refused):
+        return Problem(reading.line, error.key, error.reason, str(error), text)
+    if isinstance(error, KeyError):
+        return Problem(reading.line, str(error.args[0]), "missing_key", f"{error} is missing", text)
+    message = f"a value of another type than {reading.format.id} has ({error})"
+    return Problem(reading.line, None, "mixed_types", message, text)
 
 
 def check_read(row: Mapping[str, Any], columns: Columns) -> None:
     """Refuses rows that the table cannot hold: mixed types, uneven steps, labels of other kinds."""
-    if not isinstance(row.get("question"), str):
+    if type(row.get("question")) is not str:
         raise Refused("mixed_types", f"question must be a text, not {str(row.get('question'))[:60]!r}", "question")
     options = row.get("options")
-    if options and not set(map(type, options)) <= {str}:
+    if options and not texts(options):
         raise Refused("mixed_types", f"options must be texts, not {str(options)[:60]}", "options")
-    columns.check(row)
+    columns.line_up(row)
     for name in ("labels", "review_labels", "judge_labels"):
-        if row.get(name) and not _LABELS.issuperset(row[name]):
-            raise Refused("unknown_label", f"{name} must be + - 0 or ?, not {row[name]}", name)
-
-
-def _text(item: Item | None) -> str:
-    return "" if item is None else json.dumps(item.record, ensure_ascii=True, default=repr)
+        labels = row.get(name)
+        if labels and not _LABELS.issuperset(labels):
+            raise Refused("unknown_label", f"{name} must be + - 0 or ?, not {labels}", name)

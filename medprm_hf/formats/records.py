@@ -12,6 +12,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,9 +22,14 @@ from typing import IO, Any, cast
 
 from medprm_hf.errors import FormatError
 from medprm_hf.formats.base import Problem
+from medprm_hf.formats.exact import decoder, fast, loads
 
 _CHUNK = 1 << 18
-_SPACE = " \t\r\n"
+_BOM = b"\xef\xbb\xbf"
+_NO_SPACE = re.compile(rb"[^ \t\r\n]")
+_FOLLOWS = re.compile(rb'\}\s*,\s*\{\s*"[^"\\]*"')
+"""From the end of one element to the first key of the next."""
+_NOTHING = object()
 
 
 @dataclass(slots=True)
@@ -81,7 +87,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 
 def _records(raw: IO[bytes], inner: tuple[str, ...]) -> Iterator[Item | Problem]:
     start = _read(raw, _CHUNK)
-    text = start.removeprefix(b"\xef\xbb\xbf").lstrip()
+    text = start.removeprefix(_BOM).lstrip()
     raw.seek(0)
     if not text:
         yield Problem(None, None, "empty_file", "the file is empty: there is nothing to read")
@@ -112,23 +118,22 @@ def _read(raw: IO[bytes], size: int) -> bytes:
 
 def _lines(raw: IO[bytes]) -> Iterator[Item | Problem]:
     strange: list[str] = []
-    decode = json.JSONDecoder(parse_constant=strange.append).decode
+    head: dict[str, Any] = {}
     number = 0
     for line, data in enumerate(raw, start=1):
         if line == 1:
-            data = data.removeprefix(b"\xef\xbb\xbf")
-        if data.isspace():
-            continue
+            data = data.removeprefix(_BOM)
         try:
-            record = decode(data.decode())
+            record = loads(data, strange)
         except (ValueError, RecursionError) as error:
-            yield _broken(line, error, data.decode(errors="replace"))
+            if not data.isspace():
+                yield _broken(line, error, data.decode(errors="replace"))
             continue
         if strange:
             yield _strange(line, strange, data.decode())
             continue
         number += 1
-        yield Item(line, number, record, {})
+        yield Item(line, number, record, head)
 
 
 def _broken(line: int, error: Exception, text: str) -> Problem:
@@ -144,76 +149,119 @@ def _strange(line: int, strange: list[str], text: str) -> Problem:
 
 
 class _Stream:
-    """A window on a long JSON text that gives one value at a time."""
+    """A window on a long JSON text that gives one value at a time.
+
+    Elements of an array mostly follow each other in one way (`}, {"id"`, or a line break and so many spaces). Where
+    the next one seems to end there, it is decoded whole; if that is no JSON, or unknown, the decoder finds the end.
+    """
 
     def __init__(self, raw: IO[bytes]) -> None:
         self._raw = raw
-        self._utf8 = codecs.getincrementaldecoder("utf-8-sig")()
-        self._text = ""
+        self._data = _read(raw, _CHUNK).removeprefix(_BOM)
         self._place = 0
         self._ended = False
+        self._end = 0
+        """Where the last element ended; 0 once the window has moved on."""
+        self._between = b""
+        """What stands between two elements, with the first key of the second."""
+        self._size = 1 << 12
+        """Bytes of the last value that the decoder had to find the end of."""
         self.strange: list[str] = []
-        self._decode = json.JSONDecoder(parse_constant=self.strange.append).raw_decode
+        self._decode = decoder(self.strange).raw_decode
 
-    def peek(self) -> str:
+    def peek(self) -> bytes:
         """The next character that is no space; empty at the end."""
         while True:
-            while self._place < len(self._text):
-                if self._text[self._place] not in _SPACE:
-                    return self._text[self._place]
-                self._place += 1
-            if not self._more():
-                return ""
+            found = self._data[self._place : self._place + 1]
+            if found and not found.isspace():
+                return found
+            rest = _NO_SPACE.search(self._data, self._place)
+            self._place = rest.start() if rest else len(self._data)
+            if not rest and not self._more():
+                return b""
 
-    def take(self, wanted: str) -> None:
+    def take(self, wanted: bytes) -> None:
         """Steps over one character that must come next."""
         found = self.peek()
         if found != wanted:
-            raise ValueError(f"{wanted!r} expected, {found or 'the end of the file'!r} found")
+            shown = repr(found.decode(errors="replace")) if found else "the end of the file"
+            raise ValueError(f"{wanted.decode()!r} expected, {shown} found")
         self._place += 1
+
+    def element(self) -> Any:
+        """The next element of an array; raises ValueError if there is none."""
+        self.peek()
+        if self._end and not self._between:
+            follows = _FOLLOWS.match(self._data, self._end - 1)
+            self._between = follows[0] if follows else b""
+        end = self._data.find(self._between, self._place) + 1 if self._between else 0
+        if not end and self._between and len(self._data) - self._place < _CHUNK and self._more():
+            end = self._data.find(self._between, self._place) + 1
+        value = self._whole(end) if end else _NOTHING
+        if value is _NOTHING:
+            value = self.value()
+        self._end = self._place
+        return value
+
+    def _whole(self, end: int) -> Any:
+        try:
+            value = fast(self._data[self._place : end])
+        except ValueError:
+            return _NOTHING
+        self._place = end
+        return value
 
     def value(self) -> Any:
         """The next JSON value; raises ValueError if there is none."""
         self.peek()
+        size = 2 * self._size
         while True:
+            data = self._data[self._place : self._place + size]
+            last = self._ended and self._place + size >= len(self._data)
+            text, _ = codecs.utf_8_decode(data, "strict", last)
             try:
-                value, end = self._decode(self._text, self._place)
+                value, end = self._decode(text)
             except json.JSONDecodeError as error:
-                self.strange.clear()
-                if not self._cut(error) or not self._more():
+                if last or not _cut(error, text):
                     raise
-                continue
-            if end == len(self._text) and self._more():
-                self.strange.clear()
-                continue
-            self._place = end
-            return value
-
-    def _cut(self, error: json.JSONDecodeError) -> bool:
-        """Whether the text is broken only because the window ends there."""
-        return error.pos >= len(self._text) - 16 or error.msg.startswith("Unterminated string")
+            else:
+                if last or end < len(text):
+                    break
+            self.strange.clear()
+            size *= 2
+            while len(self._data) - self._place < size and self._more():
+                pass
+        self._size = len(text[:end].encode())
+        self._place += self._size
+        return value
 
     def _more(self) -> bool:
-        """Widens the window, by half of what it holds at least, so that long values are decoded few times."""
+        """Widens the window; false at the end of the file."""
         if self._ended:
             return False
-        left = self._text[self._place :]
-        data = _read(self._raw, max(_CHUNK, len(left) // 2))
-        self._ended = not data
-        self._text, self._place = left + self._utf8.decode(data, final=not data), 0
-        return bool(data)
+        more = _read(self._raw, max(_CHUNK, (len(self._data) - self._place) // 2))
+        self._ended = not more
+        self._data = self._data[self._place :] + more
+        self._place = self._end = 0
+        return bool(more)
+
+
+def _cut(error: json.JSONDecodeError, text: str) -> bool:
+    """Whether the text is broken only because the window ends there."""
+    return error.pos >= len(text) - 16 or error.msg.startswith("Unterminated string")
 
 
 def _elements(stream: _Stream, head: dict[str, Any] | None = None) -> Iterator[Item | Problem]:
     """Elements of an array; the stream stands at its bracket, and behind it afterwards."""
-    stream.take("[")
+    stream.take(b"[")
     line = number = 0
-    while stream.peek() != "]":
+    head = {} if head is None else head
+    while stream.peek() != b"]":
         line += 1
         try:
             if line > 1:
-                stream.take(",")
-            record = stream.value()
+                stream.take(b",")
+            record = stream.element()
         except (ValueError, RecursionError) as error:
             message = f"not JSON: {error}; what follows it in the array is lost, what came before is kept"
             yield Problem(line, None, "broken_json", message, "")
@@ -222,8 +270,8 @@ def _elements(stream: _Stream, head: dict[str, Any] | None = None) -> Iterator[I
             yield _strange(line, stream.strange, json.dumps(record))
             continue
         number += 1
-        yield Item(line, number, record, head or {})
-    stream.take("]")
+        yield Item(line, number, record, head)
+    stream.take(b"]")
 
 
 def _inside(raw: IO[bytes], inner: tuple[str, ...], pretty: bool) -> Iterator[Item | Problem]:
@@ -233,13 +281,13 @@ def _inside(raw: IO[bytes], inner: tuple[str, ...], pretty: bool) -> Iterator[It
     found = False
     strange: list[Problem] = []
     try:
-        stream.take("{")
-        while stream.peek() != "}":
+        stream.take(b"{")
+        while stream.peek() != b"}":
             if head or found:
-                stream.take(",")
+                stream.take(b",")
             key = stream.value()
-            stream.take(":")
-            if key in inner and stream.peek() == "[":
+            stream.take(b":")
+            if key in inner and stream.peek() == b"[":
                 found = True
                 yield from strange
                 yield from _elements(stream, head)
@@ -249,7 +297,7 @@ def _inside(raw: IO[bytes], inner: tuple[str, ...], pretty: bool) -> Iterator[It
                     told = f"{', '.join(stream.strange)}, which JSON does not know; read as null"
                     strange.append(Problem(None, key, "not_a_number", told))
                     stream.strange.clear()
-        stream.take("}")
+        stream.take(b"}")
     except (ValueError, RecursionError) as error:
         if found or pretty:
             yield Problem(1, None, "broken_json", f"not JSON: {error}", "")

@@ -55,9 +55,7 @@ class VMPSolutions(Format):
                     "rollout_success": right,
                     "rollout_total": total,
                 }
-                for number, (title, text, mc, label, right, total) in enumerate(
-                    zip(*columns, strict=True), start=1
-                )
+                for number, (title, text, mc, label, right, total) in enumerate(zip(*columns, strict=True), start=1)
             ],
         }
 
@@ -85,7 +83,7 @@ class VMPResult(Format):
     extension: ClassVar[str] = ".json"
     container: ClassVar[Any] = "object"
     inner: ClassVar[tuple[str, ...]] = ("cases",)
-    indent: ClassVar[int | None] = 2
+    indent: ClassVar[bool] = True
     unit: ClassVar[Any] = "question"
     carries: ClassVar[frozenset[str]] = CASE_COLUMNS | {"generator"}
     losses: ClassVar[tuple[str, ...]] = (
@@ -177,9 +175,7 @@ class VMPResult(Format):
             fill_case(row, record, reading, "image_url", "gold")
             fill_solution(row, solution, reading.head.get("dataset"), record["id"])
             results = {result["step"]: result for result in solution.get("step_results") or []}
-            steps = [
-                {**results.get(number, {}), **step} for number, step in enumerate(solution["steps"], start=1)
-            ]
+            steps = [{**results.get(number, {}), **step} for number, step in enumerate(solution["steps"], start=1)]
             fill_steps(row, steps, "mc_score", "success", "total")
             row["generator"] = sampled(solution.get("sampling"))
             rows.append(row)

@@ -98,8 +98,11 @@ class StepsJSONL(_OneAStep):
         own = {record["current_step"]["step_index"]: record for record in records}
         steps = [*end["prefix_steps"], {**end["current_step"], **_scores(end)}]
         fill_steps(
-            row, [{**step, **_scores(own.get(step["step_index"], step))} for step in steps],
-            "expected_accuracy", "rollout_success", "rollout_total",
+            row,
+            [{**step, **_scores(own.get(step["step_index"], step))} for step in steps],
+            "expected_accuracy",
+            "rollout_success",
+            "rollout_total",
         )
         reading.keep([row], records)
         return row
@@ -156,7 +159,7 @@ class StepsJSON(_OneAStep):
     extension: ClassVar[str] = ".json"
     container: ClassVar[Any] = "object or lines"
     inner: ClassVar[tuple[str, ...]] = ("rows",)
-    indent: ClassVar[int | None] = 2
+    indent: ClassVar[bool] = True
     carries: ClassVar[frozenset[str]] = CASE_COLUMNS | {"generator"}
     losses: ClassVar[tuple[str, ...]] = (*_LOSSES, "of the generator only temperature and top_p")
 

@@ -23,11 +23,10 @@ from typing import IO, Any, cast
 from medprm_hf.errors import ConfigError, FormatError
 from medprm_hf.formats.base import Format, Record, Refused, Report, Row
 from medprm_hf.formats.columns import Columns
+from medprm_hf.formats.exact import dumps
 from medprm_hf.formats.images import ImageFolder, ImageMode
 from medprm_hf.formats.keeping import restored
 from medprm_hf.formats.marks import unpack_extra
-
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 class FileWriting:
@@ -38,7 +37,7 @@ class FileWriting:
         self.report = Report(format_.id, str(path))
         self.images = ImageFolder(path, images)
         self.image_mode: str = images
-        self.indent = None if is_lines(format_, path) else format_.indent
+        self.indent = not is_lines(format_, path) and format_.indent
         self.first: Row = {}
         self.sums: Counter[str] = Counter()
         """Sums over what was written, for formats whose frame tells them."""
@@ -75,11 +74,11 @@ class FileWriting:
             patch = unpack_extra(group[0], self.format.id) if group[0].get("extra") else None
             if patch:
                 records = restored(records, patch)
-            texts = [dumps(record, self.indent).encode() for record in records]
+            texts = [dumps(record, self.indent) for record in records]
         except UnicodeEncodeError as error:
             raise Refused("lone_surrogate", f"text that is not Unicode ({error.reason}): repair it") from None
         except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
-            raise _unfit(group[0], error) from error
+            raise Refused("unfit_row", f"{type(error).__name__}: {error}") from error
         if self._sums_up:
             self.format.seen(records, self)
         if self._tally:
@@ -88,23 +87,6 @@ class FileWriting:
         for row in group:
             self.columns.lose(row)
         return texts
-
-
-def _unfit(row: Row, error: Exception) -> Refused:
-    """Names what is wrong with a row that the JSON encoder or the format's code stumbled over."""
-    for name, value in row.items():
-        for place, item in enumerate(value if isinstance(value, list) else [value]):
-            if isinstance(item, float) and not math.isfinite(item):
-                where = f"{name}[{place}]" if isinstance(value, list) else name
-                return Refused("not_a_number", f"{where} is {item}, which JSON cannot hold: use null", name)
-    return Refused("unfit_row", f"{type(error).__name__}: {error}")
-
-
-def dumps(record: Record, indent: int | None = None) -> str:
-    """JSON text: keys in the record's order, non-ASCII kept, NaN refused."""
-    if indent is None:
-        return _encode(record)
-    return json.dumps(record, ensure_ascii=False, allow_nan=False, indent=indent)
 
 
 def safe_dumps(record: Record) -> str:
@@ -143,7 +125,7 @@ class Output:
             self._body.write(b"\n".join([*texts, b""]))
             self.records += len(texts)
             return
-        pad = b" " * (self.format.indent or 0) * 2
+        pad = b"    " if self.format.indent else b""
         for text in texts:
             self._body.write(b",\n" if self.records else b"")
             self._body.write(pad + text.replace(b"\n", b"\n" + pad) if pad else text)
@@ -199,9 +181,7 @@ class _Zip(gzip.GzipFile):
         self._raw.close()
 
 
-def write_rows(
-    rows: Iterable[Row], path: Path, format_: Format, images: ImageMode, include_dropped: bool
-) -> Report:
+def write_rows(rows: Iterable[Row], path: Path, format_: Format, images: ImageMode, include_dropped: bool) -> Report:
     """Writes rows with an opened format; `write` in formats/__init__ is the public door."""
     if not format_.writes:
         raise FormatError(f"{format_.id} is read only; write another format and keep the original file")
@@ -249,8 +229,7 @@ def _write_group(group: list[Row], writing: FileWriting, output: Output, include
             return
         alone = FileWriting(writing.format, output.path, "none")
         good = [
-            row for number, row in kept
-            if _accepted(number, row, lambda one: alone.encoded([one]), writing, output)
+            row for number, row in kept if _accepted(number, row, lambda one: alone.encoded([one]), writing, output)
         ]
         if good:
             output.add(writing.encoded(good))
