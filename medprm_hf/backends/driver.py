@@ -16,18 +16,23 @@ At temperature 0 one answer is asked for and fills all n places.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import cast
 
 from medprm_hf.backends.books import Books, books
-from medprm_hf.backends.http_errors import Refusal, Retryable, pause
-from medprm_hf.backends.journal import Entry, place_names
+from medprm_hf.backends.crew import Crew
+from medprm_hf.backends.feed import Done, Feed, Job
+from medprm_hf.backends.http_errors import UNREACHED, Refusal, Retryable, pause
+from medprm_hf.backends.journal import Entry, Journal
+from medprm_hf.backends.journal_group import GroupCommit
 from medprm_hf.backends.lanes import Lane, Lanes
 from medprm_hf.backends.loop_thread import LoopThread
 from medprm_hf.backends.protocol import Completion, Continuation, Failure, Reply, Request, Usage
+from medprm_hf.errors import BackendError, ConfigError
 
-LOOKED_UP_AT_ONCE = 128
-"""Requests that are looked up in the journal by one query."""
+OWN_FAULT = frozenset({"content_filter", "context", "image"})
+"""Failures that say something about one request, and nothing about the others."""
 
 
 @dataclass
@@ -42,28 +47,8 @@ class Answered:
     completion_tokens: int = 0
     """Of all answers together, those that cannot be used included."""
     continuation: Continuation = "none"
-
-
-@dataclass
-class _Order:
-    """One request on its way."""
-
-    request: Request
-    names: list[str] = field(default_factory=list)
-    """The journal's name of each place; empty without a journal."""
-    found: dict[int, Completion | Failure] = field(default_factory=dict)
-    prompt_tokens: int = 0
-    continuation: Continuation = "none"
-    from_journal: int = 0
-
-    @property
-    def lacking(self) -> list[int]:
-        """Places that hold nothing yet."""
-        return [place for place in range(self.request.n) if place not in self.found]
-
-    def reply(self) -> Reply:
-        places = tuple(self.found[place] for place in range(self.request.n))
-        return Reply(places, self.prompt_tokens, self.continuation, self.from_journal)
+    notes: tuple[str, ...] = ()
+    """What was done to the request so that it could be sent."""
 
 
 class AsyncBackend:
@@ -74,22 +59,35 @@ class AsyncBackend:
     local = False
     """Whether the server is one's own: nothing is paid per token."""
     books_itself = True
-    """Each response is booked as it arrives (other backends are booked by whoever asks them)."""
+    """Each response goes to journal and meter here, as it arrives."""
+    at_once: int | None = None
+    """Answers that one call may ask for; None: all n of a request."""
 
     def __init__(
-        self, model: str, identity: str, lanes: Sequence[Lane], attempts: int = 6, backoff: float = 0.5
+        self,
+        model: str,
+        identity: str,
+        lanes: Sequence[Lane],
+        attempts: int = 6,
+        backoff: float = 0.5,
+        give_up: int = 20,
     ) -> None:
+        """`give_up`: failed requests in a row, none answered between, that end the run; 0: never."""
+        if attempts < 1 or any(lane.slots < 1 for lane in lanes):
+            raise ConfigError("concurrency and attempts are at least 1")
         self.model = model
         self.identity = identity
         self.usage = Usage()
-        self._lanes_of = list(lanes)
-        self._attempts, self._backoff = attempts, backoff
+        self._all_lanes = list(lanes)
+        self._attempts, self._backoff, self._give_up = attempts, backoff, give_up
+        self._in_vain = 0
         self._thread: LoopThread | None = None
         self._lanes: Lanes | None = None
+        self._pen: tuple[Journal, GroupCommit] | None = None
 
     async def _ask(self, request: Request, places: list[int], lane: Lane) -> Answered:
         """One call for these places of a request; raises Retryable, Refusal, or an error that ends the run."""
-        raise Refusal("no_way_to_ask", f"{type(self).__name__} does not say how it asks")
+        raise ConfigError(f"{type(self).__name__} does not say how it asks")
 
     async def _open(self) -> None:
         """Opens connections; called in the event loop before the first request."""
@@ -97,19 +95,32 @@ class AsyncBackend:
     async def _shut(self) -> None:
         """Closes them."""
 
-    async def _before(self, requests: Sequence[Request]) -> None:
-        """What must be known before these are asked."""
+    def _adapt(self, request: Request, error: Refusal) -> bool:
+        """Whether something was learnt from a refusal, so that the request is worth sending again."""
+        return False
+
+    def _estimate(self, request: Request, places: int) -> float:
+        """Tokens that a call may use, for limits per minute."""
+        letters = len(request.prefix) + sum(len(message.text) for message in request.messages)
+        return letters / 3 + places * request.sampling.max_tokens
 
     def complete(self, requests: Sequence[Request]) -> list[Reply]:
         """One reply a request, in order.
 
-        Raises AuthError, BudgetError or ConfigError where no request could work; a request's own failure stands
-        in its places.
+        Raises AuthError, BudgetError or ConfigError where no request could work, BackendError where nothing gets
+        through; a request's own failure stands in its places.
         """
-        replies = self._loop().run(self._complete(requests))
-        for reply in replies:
-            self.usage.add(reply)
-        return replies
+        replies: list[Reply | None] = [None] * len(requests)
+        self.complete_each(requests, replies.__setitem__)
+        return cast(list[Reply], replies)
+
+    def complete_each(self, requests: Iterable[Request], done: Done) -> None:
+        """Calls `done(number, reply)` for each request as soon as its reply is whole, in any order.
+
+        Requests are taken from the iterable only as slots get free, so a million of them need no more memory than a
+        few. `done` and the iterable run in the backend's own thread, one step at a time, while this one waits.
+        """
+        self._loop().run(self._complete(requests, done))
 
     def close(self) -> None:
         """Closes the connections and ends the thread; asked again, the backend opens new ones."""
@@ -117,133 +128,134 @@ class AsyncBackend:
             if self._lanes is not None:
                 self._thread.run(self._shut())
             self._thread.stop()
-        self._thread = self._lanes = None
+        self._thread = self._lanes = self._pen = None
 
     def _loop(self) -> LoopThread:
         if self._thread is None or not self._thread.alive:  # a fork carries no threads along
-            self._thread, self._lanes = LoopThread("medprm-asking"), None
+            self._thread, self._lanes, self._pen = LoopThread("medprm-asking"), None, None
         return self._thread
 
-    async def _complete(self, requests: Sequence[Request]) -> list[Reply]:
+    async def _ready(self) -> Lanes:
+        """Connections are open."""
         if self._lanes is None:
-            self._lanes = Lanes(self._lanes_of)
+            self._lanes = Lanes(self._all_lanes)
             await self._open()
-        await self._before(requests)
-        shared, orders = books(), [_Order(request) for request in requests]
-        waiting = self._lacking(orders, shared)
-        count = min(self._lanes.slots, len(orders))
-        workers = [asyncio.ensure_future(self._work(waiting, shared)) for _ in range(count)]
-        try:
-            await asyncio.gather(*workers)
-        finally:
-            for worker in workers:
-                worker.cancel()
-        return [order.reply() for order in orders]
+        return self._lanes
 
-    def _lacking(self, orders: Sequence[_Order], shared: Books) -> Iterator[_Order]:
-        """The orders that the journal cannot answer, looked up some at a time, just before they are needed."""
-        for start in range(0, len(orders), LOOKED_UP_AT_ONCE):
-            some = orders[start : start + LOOKED_UP_AT_ONCE]
+    async def _complete(self, requests: Iterable[Request], done: Done) -> None:
+        lanes, shared = await self._ready(), books()
+
+        def booked(number: int, reply: Reply) -> None:
+            self.usage.add(reply)
+            done(number, reply)
+
+        feed = Feed(requests, booked, self.identity, shared)
+        crew = Crew(lambda job: self._fill(job, feed, crew, shared), feed, lanes.slots)
+        await crew.work()
+
+    async def _fill(self, job: Job, feed: Feed, crew: Crew, shared: Books) -> None:
+        """Asks until every place of the job is filled; each call fills at least one."""
+        order = job.order
+        while job.places and not feed.closed:
+            if self.at_once is not None and len(job.places) > self.at_once and not order.greedy:
+                crew.grow(feed.split(job, self.at_once))
+            asked = job.places[:1] if order.greedy else job.places
+            answered = await self._try(order.request, asked, feed, crew, shared)
+            if answered is None:
+                return
+            answers = answered.answers[:1] * len(job.places) if order.greedy else answered.answers[: len(asked)]
             if shared.journal is not None:
-                self._look_up(some, shared)
-            yield from (order for order in some if order.lacking)
+                # On file first: an answer that is used must not be lost.
+                await self._record(job, answers, answered, shared.journal)
+            order.prompt_tokens += answered.prompt_tokens
+            order.continuation = answered.continuation
+            order.notes = tuple(dict.fromkeys((*order.notes, *answered.notes))) if answered.notes else order.notes
+            job.fill(answers)
+        feed.finish(order)
 
-    def _look_up(self, orders: Sequence[_Order], shared: Books) -> None:
-        assert shared.journal is not None
-        for order in orders:
-            order.names = place_names(self.identity, order.request)
-        known = shared.journal.recall([name for order in orders for name in order.names])
-        for order in orders:
-            for place, name in enumerate(order.names):
-                if (held := known.get(name)) is not None:
-                    order.found[place] = held.completion
-                    order.continuation = held.continuation
-            order.from_journal = len(order.found)
-            if order.from_journal:
-                shared.meter.found(self.identity, order.from_journal)
-
-    async def _work(self, waiting: Iterator[_Order], shared: Books) -> None:
-        """Fills one order after the other until there are none."""
-        for order in waiting:
-            while places := order.lacking:
-                greedy = order.request.sampling.temperature <= 0
-                answered = await self._try(order.request, places[:1] if greedy else places, shared)
-                self._keep(order, places, answered, shared)
-
-    def _keep(self, order: _Order, places: list[int], answered: Answered, shared: Books) -> None:
-        """Journal first, then the order: an answer that is not on file is not used."""
-        greedy = order.request.sampling.temperature <= 0
-        answers = answered.answers[:1] * len(places) if greedy else answered.answers[: len(places)]
-        if shared.journal is not None:
-            self._record(order, places, answers, answered, shared)
-        for place, answer in zip(places, answers, strict=False):
-            order.found[place] = answer
-        order.prompt_tokens += answered.prompt_tokens
-        order.continuation = answered.continuation
-
-    def _record(
-        self,
-        order: _Order,
-        places: list[int],
-        answers: Sequence[Completion | Failure],
-        answered: Answered,
-        shared: Books,
+    async def _record(
+        self, job: Job, answers: Sequence[Completion | Failure], answered: Answered, journal: Journal
     ) -> None:
-        assert shared.journal is not None
-        paid = [answered.prompt_tokens] + [0] * len(answers)
-        names = {order.names[place]: (place, answer) for place, answer in zip(places, answers, strict=False)}
-        shared.journal.record(
-            [
-                Entry(name, self.identity, order.request, place, answer, tokens, answered.continuation)
-                for (name, (place, answer)), tokens in zip(names.items(), paid, strict=False)
-            ]
-        )
+        if self._pen is None or self._pen[0] is not journal:
+            self._pen = journal, GroupCommit(journal)
+        order, entries, paid = job.order, {}, answered.prompt_tokens
+        for place, answer in zip(job.places, answers, strict=False):
+            name = order.names[place]
+            if name not in entries:  # at temperature 0 all places have one name
+                entry = Entry(name, self.identity, order.request, place, answer, paid, answered.continuation)
+                entries[name], paid = entry, 0
+        await self._pen[1].record(list(entries.values()))
 
-    async def _try(self, request: Request, places: list[int], shared: Books) -> Answered:
-        """Answers to the first of `places`, or their failures once the attempts are used up."""
+    async def _try(self, request: Request, places: list[int], feed: Feed, crew: Crew, shared: Books) -> Answered | None:
+        """Answers to the first of `places`, or their failures once the attempts are used up; None: all is stopped."""
         attempt = 0
-        while True:
+        while not feed.closed:
             attempt += 1
             try:
                 answered = await self._attempt(request, places, shared)
-                break
             except Retryable as error:
                 if attempt >= self._attempts:
-                    return self._failed(error.failure(attempt), places, shared)
-                await asyncio.sleep(pause(attempt, error.wait, self._backoff))
+                    return self._failed(error.failure(attempt), len(places), shared)
+                if error.pause:
+                    crew.grow(1)  # a slot is free while this request waits
+                    await asyncio.sleep(pause(attempt, error.wait, self._backoff))
             except Refusal as error:
                 if not self._adapt(request, error):
-                    return self._failed(Failure(error.kind, error.message, attempt), places, shared)
-        self._book(answered, shared)
-        return answered
+                    return self._failed(Failure(error.kind, error.message, attempt), len(places), shared)
+            else:
+                self._in_vain = 0
+                self._book(answered, shared)
+                return answered
+        return None
 
     async def _attempt(self, request: Request, places: list[int], shared: Books) -> Answered:
+        """One call on the freest lane; what it tells about the lane is heeded."""
         assert self._lanes is not None
-        lane = await self._lanes.take()
+        lanes = self._lanes
+        tokens = self._estimate(request, len(places)) if any(lane.limits.counts_tokens for lane in lanes.all) else 0.0
+        lane = await lanes.take(tokens)
+        now = asyncio.get_running_loop().time
         try:
-            shared.meter.check(self._lanes.in_flight - 1)
-            return await self._ask(request, places, lane)
+            shared.meter.check(lanes.in_flight - 1)
+            answered = await self._ask(request, places, lane)
+        except Retryable as error:
+            if error.wait is not None and error.kind == "http_429":
+                lane.limits.hold(now(), error.wait)
+            if error.kind in UNREACHED:
+                lane.missed(now())
+                error.pause = not lanes.others_than(lane)
+            else:
+                lane.reached()
+            raise
         finally:
-            self._lanes.give(lane)
-
-    def _adapt(self, request: Request, error: Refusal) -> bool:
-        """Whether something was learnt from a refusal, so that the request is worth sending again."""
-        return False
+            lanes.give(lane)
+        lane.reached()
+        lane.limits.settle(now(), tokens, answered.prompt_tokens + answered.completion_tokens)
+        return answered
 
     def _book(self, answered: Answered, shared: Books) -> None:
-        good = sum(isinstance(answer, Completion) for answer in answered.answers)
+        failed = [answer.kind for answer in answered.answers if isinstance(answer, Failure)]
         shared.meter.book(
             self.identity,
             answered.prompt_tokens,
             answered.completion_tokens,
-            completions=good,
+            completions=len(answered.answers) - len(failed),
             cached_tokens=answered.cached_tokens,
             local=self.local,
         )
-        for answer in answered.answers:
-            if isinstance(answer, Failure):
-                shared.meter.fail(self.identity, answer.kind)
+        for kind in failed:
+            shared.meter.fail(self.identity, kind)
 
-    def _failed(self, failure: Failure, places: list[int], shared: Books) -> Answered:
-        shared.meter.fail(self.identity, failure.kind, len(places))
-        return Answered([failure] * len(places))
+    def _failed(self, failure: Failure, places: int, shared: Books) -> Answered:
+        """Failures for so many places; BackendError where request after request fails and none gets through."""
+        shared.meter.fail(self.identity, failure.kind, places)
+        if failure.kind not in OWN_FAULT:
+            self._in_vain += 1
+            if self._give_up and self._in_vain >= self._give_up:
+                count, self._in_vain = self._in_vain, 0
+                raise BackendError(
+                    f"nothing gets through: {count} requests to {self.identity} in a row have failed, the last with "
+                    f"{failure.kind}: {failure.message}; mend that and go on with `medprm resume`, or set give_up=0",
+                    failure.kind,
+                )
+        return Answered([failure] * places)

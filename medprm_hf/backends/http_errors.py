@@ -6,7 +6,7 @@ broken connection, broken JSON,
 no choices
 400 413 422 and other 4xx            this request fails (kinds: content_filter, context, http_400, …)
 401 403, quota spent (429)           AuthError, BudgetError: nothing would work, the run stops
-404                                  ConfigError: no such model or path
+404                                  NotFound: no such model or path; the backend says which there are (ConfigError)
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from medprm_hf.backends.protocol import Failure
-from medprm_hf.errors import AuthError, BudgetError, ConfigError
+from medprm_hf.errors import AuthError, BudgetError
 
 RETRIED = frozenset({408, 409, 425, 429})
+UNREACHED = frozenset({"connection", "timeout"})
+"""Kinds of failure that say that a server may not be there."""
 LONGEST_WAIT = 60.0
 """Seconds between two attempts at most, unless the server asks for more."""
 LONGEST_OBEYED = 600.0
@@ -41,6 +43,8 @@ class Retryable(Exception):
     kind: str
     message: str
     wait: float | None = None
+    pause: bool = True
+    """Whether to wait at all: not where another endpoint is at hand."""
 
     def failure(self, attempts: int) -> Failure:
         """What stands in the places once the attempts are used up."""
@@ -56,6 +60,13 @@ class Refusal(Exception):
     status: int = 400
 
 
+@dataclass
+class NotFound(Exception):
+    """No such model or path."""
+
+    message: str
+
+
 def error_of(status: int, body: str, headers: Mapping[str, str], where: str, key_name: str) -> Exception:
     """The exception that an HTTP error stands for; `where` is the server, `key_name` the key's variable."""
     code, message = _read(body)
@@ -63,7 +74,7 @@ def error_of(status: int, body: str, headers: Mapping[str, str], where: str, key
     if status in (401, 403):
         return AuthError(f"{said}; is the key in {key_name} right, and allowed to use this model?", f"http_{status}")
     if status == 404:
-        return ConfigError(f"{said}; check base_url and the model's name")
+        return NotFound(said)
     if status == 429 and code == "insufficient_quota":
         return BudgetError(f"{said}; the account's quota is spent", "insufficient_quota")
     if status in RETRIED or status >= 500:

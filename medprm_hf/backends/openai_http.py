@@ -1,36 +1,39 @@
 """A client for OpenAI and for every server that speaks its chat completions (vLLM, SGLang, llama.cpp, …).
 
     openai:gpt-4o-mini
-    openai:Qwen/Qwen2.5-VL-7B-Instruct?base_url=http://127.0.0.1:8000/v1&concurrency=64
+    openai:Qwen/Qwen2.5-VL-7B-Instruct?base_url=http://a:8000/v1,http://b:8000/v1&concurrency=64
 
-The key is read from the environment when a request is sent, and is never stored, logged or shown. Slots, retries,
-journal and money are the driver's (`driver.py`).
+Several endpoints of one model share the load by their free slots. What a server cannot do (n answers in one call,
+log-probabilities, continuing a message, …) is learnt from its refusals and done without (`abilities.py`). Slots,
+retries, journal and money are the driver's (`driver.py`).
 """
 
 from __future__ import annotations
 
-import json
-import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
-import aiohttp
-
 from medprm_hf.backends import openai_wire as wire
+from medprm_hf.backends.abilities import SAYS, Abilities
 from medprm_hf.backends.books import books
 from medprm_hf.backends.driver import Answered, AsyncBackend
-from medprm_hf.backends.http_errors import Refusal, Retryable, error_of, scrub
+from medprm_hf.backends.fitting import OPENAI_LIMITS, Fitter
+from medprm_hf.backends.http_client import JsonClient
+from medprm_hf.backends.http_errors import NotFound, Refusal, Retryable
 from medprm_hf.backends.lanes import Lane
+from medprm_hf.backends.limits import Limits
 from medprm_hf.backends.open import read_settings, split_target
-from medprm_hf.backends.protocol import Continuation, Request
-from medprm_hf.errors import AuthError, ConfigError
+from medprm_hf.backends.protocol import Completion, Continuation, Failure, Request
+from medprm_hf.errors import BackendError, ConfigError
 from medprm_hf.registry import near
 
 OPENAI = "https://api.openai.com/v1"
-_CONTINUERS = ("vllm", "sglang")
+CONTINUERS = ("vllm", "sglang")
 """Servers (`owned_by` in their list of models) that continue a final message themselves."""
+LISTING_SECONDS = 10.0
+"""Seconds that a server may take to list its models; the run goes on without."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,13 @@ class OpenAISettings:
     """Options of a spec."""
 
     base_url: str = OPENAI
+    """One endpoint, or several with commas (or |) between them."""
     concurrency: int = 32
-    """Requests in flight at most."""
+    """Requests in flight at most, per endpoint."""
+    rpm: float = 0.0
+    """Requests per minute at most, per endpoint; 0: no limit known. What the server's headers say is obeyed anyway."""
+    tpm: float = 0.0
+    """Tokens per minute at most, per endpoint, prompt and answers together."""
     api_key_env: str = "OPENAI_API_KEY"
     """Environment variable that holds the key; a server of one's own may need none."""
     timeout: float = 120.0
@@ -48,29 +56,35 @@ class OpenAISettings:
     """Times a request is sent before it counts as failed."""
     backoff: float = 0.5
     """Seconds before the second attempt; doubles with each."""
+    give_up: int = 20
+    """Failed requests in a row, with none answered, that end the run; 0: never."""
     continuation: str = "auto"
     """native, prompt, or auto: native where the server is known to continue (vLLM, SGLang), else prompt."""
     logprobs: int = 0
     """1 asks for the log-probability of each token."""
     seeds: int = 1
     """0 sends no seed, for servers that cannot take one (vLLM on a CPU: only with --no-enable-chunked-prefill)."""
+    context: int = 0
+    """Tokens of prompt and answer at most; 0: what the server or the table says."""
 
 
 class OpenAIBackend(AsyncBackend):
-    """One model of one server."""
+    """One model of one or several servers."""
 
     def __init__(self, model: str, settings: OpenAISettings | None = None) -> None:
-        self._settings = settings or OpenAISettings()
-        if self._settings.continuation not in ("auto", "native", "prompt"):
-            raise ConfigError(f"continuation={self._settings.continuation!r}: there is auto, native, prompt")
-        if self._settings.concurrency < 1 or self._settings.attempts < 1:
-            raise ConfigError("concurrency and attempts are at least 1")
-        url = self._settings.base_url.rstrip("/")
-        lanes = [Lane(urlsplit(url).netloc, url, self._settings.concurrency)]
-        super().__init__(model, f"openai:{model}", lanes, self._settings.attempts, self._settings.backoff)
-        self.local = books().meter.prices.is_local(url)
-        self._session: aiohttp.ClientSession | None = None
-        self._native: bool | None = {"native": True, "prompt": False}.get(self._settings.continuation)
+        own = self._settings = settings or OpenAISettings()
+        if own.continuation not in ("auto", "native", "prompt"):
+            raise ConfigError(f"continuation={own.continuation!r}: there is auto, native, prompt")
+        lanes = [Lane(urlsplit(url).netloc, url, own.concurrency, Limits(own.rpm, own.tpm)) for url in _urls(own)]
+        super().__init__(model, f"openai:{model}", lanes, own.attempts, own.backoff, own.give_up)
+        self.local = all(books().meter.prices.is_local(lane.url) for lane in lanes)
+        self.abilities = Abilities(context=own.context or None, seed=None if own.seeds else False)
+        self._official = any(lane.url.startswith(OPENAI) for lane in lanes)
+        self._fitter = Fitter(model, OPENAI_LIMITS if self._official else None)
+        self._client: JsonClient | None = None
+        self._short = 0
+        if own.continuation != "auto":
+            self.abilities.continuation = own.continuation == "native"
 
     @classmethod
     def from_spec(cls, options: str) -> OpenAIBackend:
@@ -79,99 +93,102 @@ class OpenAIBackend(AsyncBackend):
         return cls(model, read_settings(OpenAISettings, given, "openai"))
 
     async def _open(self) -> None:
-        local = urlsplit(self._settings.base_url).hostname in ("127.0.0.1", "localhost", "::1")
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
-            timeout=aiohttp.ClientTimeout(total=self._settings.timeout),
-            trust_env=not local,
-        )
+        own = self._settings
+        self._client = JsonClient(self._all_lanes, own.api_key_env, own.timeout, self._official)
+        if not self._official:
+            await self._list_models()
 
     async def _shut(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-
-    async def _before(self, requests: Sequence[Request]) -> None:
-        if self._native is None and any(request.prefix for request in requests):
-            self._native = await self._continues(self._lanes_of[0])
-
-    def _adapt(self, request: Request, error: Refusal) -> bool:
-        """A server that refuses native continuation is asked in the prompt from now on (only under auto)."""
-        named = "continue_final_message" in error.message or "add_generation_prompt" in error.message
-        if self._settings.continuation != "auto" or not self._native or not request.prefix or not named:
-            return False
-        self._native = False
-        return True
+        if self._client is not None:
+            await self._client.close()
+        self._client = None
 
     async def _ask(self, request: Request, places: list[int], lane: Lane) -> Answered:
-        continuation = self._continuation(request)
-        body = wire.payload(request, self.model, places, continuation)
-        if self._settings.logprobs:
-            body["logprobs"] = True
-        if not self._settings.seeds:
-            del body["seed"]
-        found = await self._send("POST", lane, "/chat/completions", body)
+        assert self._client is not None
+        fitted, notes = self._fitter.fit(request, self.abilities.context)
+        images = [image for message in fitted.messages for image in message.images]
+        able, asked_for_logprobs = self.abilities, bool(self._settings.logprobs or request.logprobs)
+        while True:
+            continuation = self._continuation(request)
+            body = wire.payload(fitted, self.model, places, continuation, able, asked_for_logprobs)
+            try:
+                found = await self._client.send("POST", lane, "/chat/completions", wire.pieces(body, images))
+                break
+            except NotFound as error:
+                raise await self._not_found(error, lane) from None
+            except Refusal as error:
+                fixed = {"continue_final_message"} if self._settings.continuation == "native" else set()
+                if not able.learn(error.message, {name for name in body if name not in fixed}):
+                    raise
         try:
             answers, used = wire.read_choices(found, request), wire.usage(found)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise Retryable("broken_json", f"{lane.name} broke the protocol: {error!r}") from None
         if not answers:
             raise Retryable("no_choices", f"{lane.name} answered without choices")
-        return Answered(answers, used.prompt, used.cached, used.completion, continuation)
+        self._count(len(answers), body.get("n", 1))
+        notes = (*notes, *self._left_out(request, asked_for_logprobs, answers))
+        return Answered(answers, used.prompt, used.cached, used.completion, continuation, notes)
+
+    def _count(self, given: int, asked: int) -> None:
+        """A server that leaves n aside gives one answer whatever is asked: twice, and each is asked for by itself."""
+        if asked > 1:
+            self._short = self._short + 1 if given == 1 else 0
+            if self._short >= 2:
+                self.abilities.lacks("n")
+        if self.abilities.n is False:
+            self.at_once = 1
+
+    def _left_out(self, request: Request, logprobs: bool, answers: Sequence[Completion | Failure]) -> tuple[str, ...]:
+        """Notes on what was asked for and not given."""
+        found = []
+        if request.schema is not None and self.abilities.schema is False:
+            found.append(SAYS["schema"])
+        given = [one.logprobs is not None for one in answers if isinstance(one, Completion)]
+        if logprobs and given and not any(given):
+            found.append(SAYS["logprobs"])
+        return tuple(found)
 
     def _continuation(self, request: Request) -> Continuation:
         if not request.prefix:
             return "none"
-        return "native" if self._native else "prompt"
+        return "native" if self.abilities.continuation else "prompt"
 
-    async def _continues(self, lane: Lane) -> bool:
-        """Whether the server says that it is one that continues a final message."""
+    async def _list_models(self) -> None:
+        """What a server of one's own says of its models; one that does not say is asked all the same."""
+        items = []
+        for lane in self._all_lanes:
+            items += await self._models_of(lane)
+        able, own = self.abilities, [item for item in items if item.get("id") == self.model]
+        able.models = tuple(dict.fromkeys(str(item.get("id")) for item in items))
+        able.owner = str((own or items or [{}])[0].get("owned_by") or "")
+        lengths = [length for item in own if isinstance(length := item.get("max_model_len"), int)]
+        able.context = able.context or (min(lengths) if lengths else None)
+        if able.continuation is None and items:
+            able.continuation = any(item.get("owned_by") in CONTINUERS for item in items)
+
+    async def _models_of(self, lane: Lane) -> list[dict[str, object]]:
+        assert self._client is not None
         try:
-            listed = await self._send("GET", lane, "/models", None)
-        except (Retryable, Refusal, ConfigError):
-            return False
-        return any(item.get("owned_by") in _CONTINUERS for item in listed.get("data") or [])
+            listed = (await self._client.send("GET", lane, "/models", timeout=LISTING_SECONDS)).get("data")
+        except (Retryable, Refusal, NotFound, ConfigError, BackendError):
+            return []
+        return [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
 
-    async def _send(self, method: str, lane: Lane, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
-        """One attempt; raises Retryable, Refusal or an error that ends the run."""
-        assert self._session is not None
-        try:
-            async with self._session.request(method, lane.url + path, json=body, headers=self._headers()) as answer:
-                text = await answer.text()
-                status, headers = answer.status, answer.headers
-        except TimeoutError:
-            raise Retryable("timeout", f"no answer from {lane.name} in {self._settings.timeout:g} s") from None
-        except (aiohttp.ClientError, OSError, UnicodeDecodeError) as error:
-            raise Retryable("connection", f"{lane.name}: {type(error).__name__}: {self._scrub(error)}") from None
-        if status == 404 and method == "POST":
-            raise await self._not_found(text, lane)
-        if status >= 400:
-            raise error_of(status, self._scrub(text), headers, lane.name, self._settings.api_key_env)
-        return self._parse(text, lane)
-
-    def _parse(self, text: str, lane: Lane) -> dict[str, Any]:
-        try:
-            found = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise Retryable("broken_json", f"{lane.name} sent broken JSON: {error}") from None
-        if not isinstance(found, dict):
-            raise Retryable("broken_json", f"{lane.name} sent {type(found).__name__} where an object belongs")
-        return found
-
-    async def _not_found(self, text: str, lane: Lane) -> Exception:
+    async def _not_found(self, error: NotFound, lane: Lane) -> Exception:
         """The error for an unknown model: names near it that the server has."""
-        try:
-            listed = await self._send("GET", lane, "/models", None)
-        except (Retryable, Refusal, ConfigError):
-            return error_of(404, self._scrub(text), {}, lane.name, self._settings.api_key_env)
-        names = [str(item.get("id")) for item in listed.get("data") or []]
+        names = [str(item.get("id")) for item in await self._models_of(lane)]
+        if not names or self.model in names:
+            return ConfigError(f"{error.message}; check base_url and the model's name")
         return ConfigError(f"{lane.name} has no model {self.model!r}{near(self.model, names)}")
 
-    def _headers(self) -> dict[str, str]:
-        key = os.environ.get(self._settings.api_key_env, "")
-        if not key and self._settings.base_url.startswith(OPENAI):
-            name = self._settings.api_key_env
-            raise AuthError(f"no key for {self._lanes_of[0].name}: set {name} in the environment or in .env", "no_key")
-        return {"Authorization": f"Bearer {key}"} if key else {}
 
-    def _scrub(self, said: object) -> str:
-        return scrub(str(said), os.environ.get(self._settings.api_key_env, ""))
+def _urls(settings: OpenAISettings) -> list[str]:
+    """The endpoints of a spec; ConfigError for what is no URL."""
+    urls = [url.strip().rstrip("/") for url in re.split(r"[,|]", settings.base_url) if url.strip()]
+    for url in urls:
+        if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
+            raise ConfigError(f"base_url={url!r} is no URL: write http://HOST:PORT/v1, several with commas between")
+    if not urls:
+        raise ConfigError("base_url is empty: leave it out for OpenAI, or write http://HOST:PORT/v1")
+    return list(dict.fromkeys(urls))

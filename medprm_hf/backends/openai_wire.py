@@ -1,16 +1,19 @@
 """The chat-completions protocol of OpenAI-compatible servers: requests to JSON, JSON to completions.
 
 A prefix is continued natively (an assistant message, `add_generation_prompt=false`, `continue_final_message=true`:
-vLLM and SGLang) or by asking for it in the prompt; `Reply.continuation` says which.
+vLLM and SGLang) or by asking for it in the prompt; `Reply.continuation` says which. An image is encoded once, and
+its encoded bytes are shared by all bodies that carry it: a body is a list of pieces, joined only by the socket.
 """
 
 from __future__ import annotations
 
-import base64
+import json
+import secrets
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
+from medprm_hf.backends.abilities import Abilities
+from medprm_hf.backends.data_urls import data_url
 from medprm_hf.backends.protocol import Completion, Continuation, Failure, Message, Request
 
 CONTINUE_PROMPT = """\
@@ -18,46 +21,57 @@ Your answer has already been begun. Write only what follows its last character: 
 of it, and do not comment on it. The answer so far:
 {prefix}"""
 
-_MAGIC = (
-    (b"\x89PNG", "image/png"),
-    (b"\xff\xd8", "image/jpeg"),
-    (b"GIF8", "image/gif"),
-    (b"BM", "image/bmp"),
-    (b"II*\x00", "image/tiff"),
-    (b"MM\x00*", "image/tiff"),
-)
+_IMAGE = f"image-{secrets.token_hex(12)}"
+"""Stands for an image while the rest of a body becomes JSON; no text contains it by chance."""
+_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), check_circular=False).encode
 
 
-def mime(image: bytes) -> str:
-    """MIME type by the first bytes; application/octet-stream when they are none that is known."""
-    if image[:4] == b"RIFF" and image[8:12] == b"WEBP":
-        return "image/webp"
-    return next((name for start, name in _MAGIC if image.startswith(start)), "application/octet-stream")
-
-
-@lru_cache(maxsize=256)
-def data_url(image: bytes) -> str:
-    """The image as a data URL; encoded once per distinct image."""
-    return f"data:{mime(image)};base64,{base64.b64encode(image).decode()}"
-
-
-def payload(request: Request, model: str, places: Sequence[int], continuation: Continuation) -> dict[str, Any]:
-    """The body that asks for the given places of a request (at temperature 0 one answer serves them all)."""
+def payload(
+    request: Request,
+    model: str,
+    places: Sequence[int],
+    continuation: Continuation,
+    abilities: Abilities,
+    logprobs: bool = False,
+) -> dict[str, Any]:
+    """The fields that ask for the given places of a request, as far as the server is able; images are marks yet."""
     sampling = request.sampling
     body: dict[str, Any] = {
         "model": model,
         "messages": _messages(request, continuation),
-        "max_tokens": sampling.max_tokens,
+        abilities.tokens_field: sampling.max_tokens,
         "temperature": sampling.temperature,
-        "seed": request.seed(places[0]) & 0x7FFFFFFF,
     }
+    if abilities.seed is not False:
+        body["seed"] = request.seed(places[0]) & 0x7FFFFFFF
     if sampling.temperature > 0:
-        body |= {"n": len(places), "top_p": sampling.top_p}
+        body["top_p"] = sampling.top_p
+        if abilities.n is not False:
+            body["n"] = len(places)
     if sampling.stop:
         body["stop"] = list(sampling.stop)
     if continuation == "native":
         body |= {"add_generation_prompt": False, "continue_final_message": True}
+    if (logprobs or request.logprobs) and abilities.logprobs is not False:
+        body["logprobs"] = True
+        if request.logprobs:
+            body["top_logprobs"] = request.logprobs
+    if request.schema is not None and abilities.schema is not False:
+        schema = {"name": "answer", "schema": request.schema, "strict": True}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
     return body
+
+
+def pieces(body: Mapping[str, Any], images: Sequence[bytes]) -> list[bytes]:
+    """The body as JSON in pieces, the marks of its images replaced by their data URLs."""
+    text = _encode(body)
+    if not images:
+        return [text.encode()]
+    first, *rest = text.split(_IMAGE)
+    found = [first.encode()]
+    for image, after in zip(images, rest, strict=True):
+        found += (data_url(image), after.encode())
+    return found
 
 
 def _messages(request: Request, continuation: Continuation) -> list[dict[str, Any]]:
@@ -77,7 +91,7 @@ def _messages(request: Request, continuation: Continuation) -> list[dict[str, An
 def _content(message: Message) -> str | list[dict[str, Any]]:
     if not message.images:
         return message.text
-    pictures = [{"type": "image_url", "image_url": {"url": data_url(image)}} for image in message.images]
+    pictures = [{"type": "image_url", "image_url": {"url": _IMAGE}} for _ in message.images]
     return [*pictures, {"type": "text", "text": message.text}]
 
 
@@ -130,11 +144,26 @@ def _read(choice: Mapping[str, Any], tokens: int, request: Request) -> Completio
     logprobs = tuple(float(item["logprob"]) for item in listed) if listed else None
     if request.prefix and text.startswith(request.prefix):
         text = text[len(request.prefix) :]  # a model that was asked to go on often begins again
-    return Completion(text, finish, len(logprobs) if logprobs is not None else tokens, logprobs)
+    top = _top(listed) if listed and request.logprobs else None
+    return Completion(text, finish, len(logprobs) if logprobs is not None else tokens, logprobs, top)
+
+
+def _top(listed: Sequence[Mapping[str, Any]]) -> tuple[dict[str, float], ...]:
+    """Candidates of each token; of two that look the same (pieces of one character) the likelier."""
+    found = []
+    for item in listed:
+        candidates: dict[str, float] = {}
+        for candidate in item.get("top_logprobs") or ():
+            token, value = str(candidate["token"]), float(candidate["logprob"])
+            candidates[token] = max(value, candidates.get(token, value))
+        found.append(candidates)
+    return tuple(found)
 
 
 def _shares(total: int, weights: Sequence[int]) -> list[int]:
     """`total` split by weight into whole numbers that add up to it."""
+    if len(weights) == 1:
+        return [total]
     if not weights:
         return []
     size = sum(weights) or len(weights)
