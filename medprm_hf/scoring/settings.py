@@ -10,7 +10,8 @@ them can be refused without publishing them.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -101,14 +102,22 @@ class PRMSettings:
     """A language or vision-language model of transformers, or our MedPRMTwoTower."""
     base: str = ""
     """Name of the checkpoint that training began with."""
+    offsets: tuple[float, ...] = ()
+    """What balance in training added to logit(+) - logit(-) at each step position (beyond the last, that one holds)."""
     temperature: float = 1.0
-    """Divides the difference of the two logits; fitted on development data."""
+    """Divides the difference of the two logits, less its offset; fitted on development data."""
     threshold: float = 0.5
     """A step counts as right where its score is above; fixed on development data."""
     aggregator: str = "min"
     """Step scores to one response score."""
     trained_on: Mapping[str, Any] = field(default_factory=dict)
     """Plain facts for the card: rows, steps, label source, simulated or not, seed."""
+
+    def scores(self, differences: Sequence[float]) -> list[float]:
+        """P(step is right), 0..1, [num_steps], from logit(+) - logit(-) of the first steps of one solution."""
+        offsets = self.offsets or (0.0,)
+        shifted = [value - offsets[min(place, len(offsets) - 1)] for place, value in enumerate(differences)]
+        return [0.5 * (1 + math.tanh(value / self.temperature / 2)) for value in shifted]
 
 
 def save_settings(folder: str | Path, settings: PRMSettings) -> Path:
@@ -135,7 +144,8 @@ def load_settings(folder: str | Path) -> PRMSettings:
     unknown |= set(layout) - {item.name for item in fields(LayoutSettings)}
     if unknown:
         raise ConfigError(f"{file} has unknown keys {', '.join(sorted(unknown))}: use the medprm-hf that wrote it")
-    return PRMSettings(layout=LayoutSettings(**layout), **data)
+    offsets = tuple(data.pop("offsets", ()))
+    return PRMSettings(layout=LayoutSettings(**layout), offsets=offsets, **data)
 
 
 @dataclass(frozen=True)
