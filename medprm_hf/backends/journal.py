@@ -64,8 +64,9 @@ class Entry:
 def place_names(identity: str, request: Request) -> list[str]:
     """A name for each of the n places: a hash of everything that the answer depends on, and the draw's number.
 
-    Hashed are identity, roles and texts, SHA-256 of each image, prefix, sampling and the request's key. At
-    temperature 0 neither key nor seed nor number changes the answer: all places have one name.
+    Hashed are identity, roles and texts, SHA-256 of each image, prefix, sampling, schema, how many log-probabilities
+    are asked for, and the request's key. At temperature 0 neither key nor seed nor number changes the answer: all
+    places have one name.
     """
     digest = hashlib.sha256(copy_of(identity, request).encode()).hexdigest()[:32]
     if request.sampling.temperature <= 0:
@@ -85,6 +86,8 @@ def copy_of(identity: str, request: Request) -> str:
         "top_p": None if greedy else float(sampling.top_p),
         "max_tokens": sampling.max_tokens,
         "stop": list(sampling.stop),
+        "schema": request.schema,
+        "logprobs": request.logprobs,
         "seed": None if greedy else sampling.seed,
         "key": None if greedy else request.key,
     }
@@ -189,7 +192,7 @@ _inherited: list[sqlite3.Connection] = []
 
 _LOOKUP = """
 WITH wanted(hash, low, high) AS (VALUES {})
-SELECT hash, number, text, finish, tokens, logprobs, prompt_tokens, continuation
+SELECT hash, number, text, finish, tokens, logprobs, top_logprobs, prompt_tokens, continuation
 FROM wanted JOIN requests USING (hash) JOIN answers ON answers.request = requests.id AND number BETWEEN low AND high
 """
 _FAILED = """
@@ -200,7 +203,7 @@ ORDER BY failures.rowid
 """
 _REQUEST = "INSERT INTO requests (hash, identity, copy) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _ANSWER = """
-INSERT INTO answers VALUES ((SELECT id FROM requests WHERE hash = ?), ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+INSERT INTO answers VALUES ((SELECT id FROM requests WHERE hash = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
 _FAILURE = "INSERT INTO failures VALUES ((SELECT id FROM requests WHERE hash = ?), ?, ?, ?, ?, ?, ?)"
 
@@ -219,8 +222,9 @@ def _answer_row(entry: Entry) -> tuple[Any, ...]:
     done = entry.outcome
     assert isinstance(done, Completion)
     logprobs = None if done.logprobs is None else array("d", done.logprobs).tobytes()
+    candidates = None if done.top_logprobs is None else json.dumps(done.top_logprobs, separators=(",", ":"))
     paid = (entry.prompt_tokens, entry.continuation, entry.at)
-    return digest, int(number), _stored(done.text), done.finish_reason, done.tokens, logprobs, *paid
+    return digest, int(number), _stored(done.text), done.finish_reason, done.tokens, logprobs, candidates, *paid
 
 
 def _failure_row(entry: Entry) -> tuple[Any, ...]:
@@ -246,6 +250,7 @@ def text_of(stored: str | bytes) -> str:
 
 
 def _recorded(row: Sequence[Any]) -> Recorded:
-    text, finish, tokens, logprobs, prompt_tokens, continuation = row
+    text, finish, tokens, logprobs, candidates, prompt_tokens, continuation = row
     drawn = None if logprobs is None else tuple(array("d", logprobs))
-    return Recorded(Completion(text_of(text), finish, tokens, drawn), prompt_tokens, continuation)
+    listed = None if candidates is None else tuple(json.loads(candidates))
+    return Recorded(Completion(text_of(text), finish, tokens, drawn, listed), prompt_tokens, continuation)

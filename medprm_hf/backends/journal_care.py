@@ -129,7 +129,7 @@ def _lines(journal: Journal, identity: str | None) -> Iterator[str]:
 
 
 _ANSWERS = """
-SELECT request, number, text, finish, tokens, logprobs, prompt_tokens, continuation, at FROM answers
+SELECT request, number, text, finish, tokens, logprobs, top_logprobs, prompt_tokens, continuation, at FROM answers
 WHERE request BETWEEN ? AND ? ORDER BY request, number
 """
 _FAILURES = """
@@ -146,13 +146,14 @@ def _by_request(rows: list[tuple[Any, ...]]) -> dict[int, list[tuple[Any, ...]]]
 
 
 def _answer(row: tuple[Any, ...]) -> dict[str, Any]:
-    draw, text, finish, tokens, logprobs, prompt_tokens, continuation, at = row
+    draw, text, finish, tokens, logprobs, candidates, prompt_tokens, continuation, at = row
     return {
         "draw": draw,
         "text": text_of(text),
         "finish_reason": finish,
         "tokens": tokens,
         "logprobs": None if logprobs is None else array("d", logprobs).tolist(),
+        "top_logprobs": None if candidates is None else json.loads(candidates),
         "prompt_tokens": prompt_tokens,
         "continuation": continuation,
         "at": at,

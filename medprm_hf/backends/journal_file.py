@@ -28,8 +28,8 @@ CREATE TABLE requests (
 );
 CREATE TABLE answers (
     request INTEGER NOT NULL REFERENCES requests(id), number INTEGER NOT NULL, text, finish TEXT NOT NULL,
-    tokens INTEGER NOT NULL, logprobs BLOB, prompt_tokens INTEGER NOT NULL, continuation TEXT NOT NULL,
-    at REAL NOT NULL, UNIQUE (request, number)
+    tokens INTEGER NOT NULL, logprobs BLOB, top_logprobs TEXT, prompt_tokens INTEGER NOT NULL,
+    continuation TEXT NOT NULL, at REAL NOT NULL, UNIQUE (request, number)
 );
 CREATE TABLE failures (
     request INTEGER NOT NULL REFERENCES requests(id), number INTEGER NOT NULL, kind TEXT NOT NULL,

@@ -18,7 +18,7 @@ SEARCHED = 20_000
 _FINALISTS = 5
 _SHOWN = 60
 """Characters of a text that a message shows."""
-_SAMPLING = ("temperature", "top_p", "max_tokens", "stop", "seed", "key")
+_SAMPLING = ("temperature", "top_p", "max_tokens", "stop", "seed", "schema", "logprobs", "key")
 
 
 class Nearest:

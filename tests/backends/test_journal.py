@@ -54,6 +54,8 @@ OTHERS = {
     "max_tokens": request(sampling=Sampling(max_tokens=7)),
     "stop": request(sampling=Sampling(stop=("\n",))),
     "seed": request(sampling=Sampling(seed=1)),
+    "schema": request(schema={"type": "object"}),
+    "logprobs": request(logprobs=5),
 }
 
 
@@ -98,7 +100,8 @@ def test_an_answer_comes_back_as_it_was(
     journal: Journal, text: str, finish: str, tokens: int, logprobs: tuple[float, ...] | None
 ) -> None:
     asked = request(key=f"k{time.time_ns()}")
-    done = Completion(text, finish, tokens, logprobs)
+    candidates = None if logprobs is None else tuple({text: value, "\ud800": -1.5} for value in logprobs)
+    done = Completion(text, finish, tokens, logprobs, candidates)
     journal.record([entry(asked, 1, done, prompt_tokens=7, continuation="native")])
     name = place_names(MODEL, asked)[1]
     assert journal.recall(place_names(MODEL, asked)) == {name: Recorded(done, 7, "native")}
