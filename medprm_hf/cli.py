@@ -82,6 +82,31 @@ def init(
 
 
 @app.command()
+def estimate(
+    recipe: Annotated[Path | None, typer.Argument(help="Recipe file; see `medprm init`.")] = None,
+    settings: Settings = [],  # noqa: B006
+    assume: Annotated[
+        list[str], typer.Option(metavar="NAME=VALUE", help="Replace an assumption: steps=7, or steps=5:7:9.")
+    ] = [],  # noqa: B006
+    prices: Prices = None,
+    published: Annotated[bool, typer.Option(help="The costs that others have published, done again.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print plain values.")] = False,
+) -> None:
+    """What a recipe will cost, before anything is asked: tokens and USD per stage, with what was assumed.
+
+    Example: medprm estimate recipe.yaml --set rollout.k=32 --assume questions=10000
+    """
+    from medprm_hf.recipe import load
+    from medprm_hf.runs.costs_commands import show_estimate, show_published
+
+    if published:
+        return show_published(as_json)
+    if recipe is None:
+        raise ConfigError("estimate needs a recipe file (see `medprm init`), or --published")
+    show_estimate(load(recipe, (*settings, *_money(None, prices))), assume, as_json)
+
+
+@app.command()
 def build(
     recipe: Annotated[Path, typer.Argument(help="Recipe file; see `medprm init`.")],
     out: OutDir = None,
