@@ -1,8 +1,8 @@
 """What a server can do: asked for by `medprm doctor`, and learnt from its refusals while a run goes on.
 
     abilities = Abilities()
-    abilities.learn("… 'max_tokens' … Use 'max_completion_tokens' instead.", {"max_tokens"})      → True
-    abilities.tokens_field                                                                      → "max_completion_tokens"
+    abilities.learn("… Use 'max_completion_tokens' instead.", {"max_tokens"})  →  True
+    abilities.tokens_field  →  "max_completion_tokens"
 
 None means not known: it is tried. A refusal is learnt from only where it names a field that the request carried, and
 only a refusal proves that something is missing; what is learnt stands in `learnt`, and in the notes of the replies

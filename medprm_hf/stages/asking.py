@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any
 
 from medprm_hf.backends.books import books
 from medprm_hf.backends.open import identity_of
@@ -16,7 +18,23 @@ from medprm_hf.text.prompts import solve_prompt
 
 def image_of(row: Row) -> tuple[bytes, ...]:
     """The row's image as PNG or JPEG bytes, or nothing for a text-only question."""
-    return (load_image(row["image"]).data,) if row.get("image") else ()
+    cell = row.get("image")
+    if not cell:
+        return ()
+    data = cell.get("bytes") if isinstance(cell, dict) else cell
+    return (_checked(data) if isinstance(data, bytes) else load_image(cell).data,)
+
+
+@lru_cache(maxsize=4)
+def _checked(data: bytes) -> bytes:
+    """The image as it is sent. A question's many requests follow each other: it is decoded once for all of them."""
+    return load_image(data).data
+
+
+@lru_cache(maxsize=4)
+def _turn(text: str, images: tuple[bytes, ...]) -> Message:
+    """One message object for equal turns, so that what is computed of it (image hashes) is computed once."""
+    return Message("user", text, images)
 
 
 def solve_messages(row: Row, style: str) -> tuple[Message, ...]:
@@ -26,7 +44,7 @@ def solve_messages(row: Row, style: str) -> tuple[Message, ...]:
         Message("assistant" if turn["role"] == "assistant" else "user", turn["text"])
         for turn in (row.get("turns") or [])
     )
-    return (*earlier, Message("user", asked, image_of(row)))
+    return (*earlier, _turn(asked, image_of(row)))
 
 
 def sampling_of(spec: GenerateSpec | RolloutSpec) -> Sampling:
@@ -48,6 +66,26 @@ def ask(backend: Backend, requests: Sequence[Request]) -> list[Reply]:
     identity, local = identity_of(backend)
     books().meter.take(identity, _asked(backend.usage, before, local))
     return replies
+
+
+def ask_each(backend: Backend, requests: Iterable[Request], done: Callable[[int, Reply], None]) -> None:
+    """As `ask`, but `done(number, reply)` is called for each reply as it arrives, in any order.
+
+    A backend that asks a server takes the requests only as it gets to them, and replies are read while others are
+    under way: neither all requests nor all replies are held at once.
+    """
+    each = getattr(backend, "complete_each", None)
+    if each is not None:
+        each(_booked(requests, backend), done)
+        return
+    for number, reply in enumerate(ask(backend, list(requests))):
+        done(number, reply)
+
+
+def _booked(requests: Iterable[Request], backend: Any) -> Iterator[Request]:
+    for request in requests:
+        backend.usage.images.update(request.image_hashes())
+        yield request
 
 
 def _asked(usage: Usage, before: Usage, local: bool) -> Tally:
