@@ -45,7 +45,7 @@ class PRMConfig(SFTConfig):  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         self.remove_unused_columns = False
-        self.dataset_kwargs = {**(self.dataset_kwargs or {}), "skip_prepare_dataset": True}
+        self.dataset_kwargs: dict[str, Any] | None = {**(self.dataset_kwargs or {}), "skip_prepare_dataset": True}
         self.max_length = None  # the layout cuts, by whole steps
         if self.packing or self.padding_free:
             raise ConfigError("packing and padding_free would move the step ends: leave them out of train.trainer")
