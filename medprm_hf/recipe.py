@@ -33,6 +33,7 @@ from medprm_hf.specs import (
     JudgeSpec,
     MergeSpec,
     QuestionsSpec,
+    RetrieveSpec,
     ReviewSpec,
     RolloutSpec,
     SelectSpec,
@@ -65,6 +66,7 @@ class Recipe(BaseModel):
     questions: QuestionsSpec = QuestionsSpec()
     generate: GenerateSpec = GenerateSpec()
     rollout: RolloutSpec = RolloutSpec()
+    retrieve: RetrieveSpec = RetrieveSpec()
     judge: JudgeSpec = JudgeSpec()
     merge: MergeSpec = MergeSpec()
     review: ReviewSpec = ReviewSpec()
@@ -113,6 +115,8 @@ def check(recipe: Recipe) -> None:
         )
     if "rollout" in stages:
         _check_rollout(recipe)
+    if "retrieve" in stages:
+        recipe.retrieve.budget()
     if "merge" in stages:
         _check_merge(recipe)
 

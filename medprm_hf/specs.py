@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from medprm_hf.errors import ConfigError
 from medprm_hf.labels.choosing import check_chance, settings_for
 
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -24,7 +25,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 InnerShare = Annotated[float, Field(gt=0, lt=1)]
 Threshold = Annotated[float, Field(ge=0, lt=1)]
 
-StageName = Literal["questions", "generate", "rollout", "judge", "merge", "review", "select"]
+StageName = Literal["questions", "generate", "rollout", "retrieve", "judge", "merge", "review", "select"]
 DEFAULT_STAGES: tuple[StageName, ...] = (
     "questions",
     "generate",
@@ -70,6 +71,9 @@ class GenerateSpec:
     """Solutions outside these are regenerated (3 to 9)."""
     unreadable: Literal["drop", "keep"] = "drop"
     """What happens to a solution whose answer cannot be read."""
+    reuse_rollouts: str | None = None
+    """Finished run whose solutions, then the rollouts it kept (rollout.keep_solutions), are taken before the model
+    is asked."""
     seed: int = 0
 
 
@@ -100,6 +104,8 @@ class RolloutSpec:
     """Show the options in other orders, a new one every few rollouts, so that a letter bias earns nothing."""
     options_shown: bool = True
     """false: the model answers in words, and the words are matched to the options."""
+    keep_solutions: Annotated[int, Field(ge=0)] = 0
+    """Completions kept per question that would be new solutions, for a second run's generate.reuse_rollouts."""
     temperature: Temperature = 0.7
     top_p: TopP = 1.0
     max_tokens: Count = 1024
@@ -110,6 +116,77 @@ class RolloutSpec:
         check_chance(self.chance, self.corrected, self.options_shown, self.shuffle_options)
         own = {"k": self.k, "tau": self.threshold, "early_stop": self.early_stop, "corrected": self.corrected}
         return settings_for(self.estimator, own, self.settings)
+
+
+@dataclass(frozen=True, config=_STRICT)
+class CorpusFile:
+    """A file or folder of passages; `source` and `license` hold for the rows that name none."""
+
+    path: str
+    """JSONL, Parquet, .txt or .md, or a folder of them."""
+    license: str | None = None
+    """Licence of its rows; a row without one is left out."""
+    source: str | None = None
+    """Where it comes from; its name if left out."""
+
+
+@dataclass(frozen=True, config=_STRICT)
+class RetrieveSpec:
+    """Passages and similar cases for each question, searched without its answer (M5)."""
+
+    name: ClassVar[StageName] = "retrieve"
+    corpus: tuple[CorpusFile, ...] = ()
+    """Passages to index, once, in `indexes`."""
+    index: str | None = None
+    """Folder of a text index (`medprm index`), instead of a corpus."""
+    cases: str | None = None
+    """Similar cases: a table with image and diagnosis (or answer), a case index, or `run` (the run's own cases)."""
+    encoder: str = "medcpt"
+    """medcpt, pubmedbert, minilm (needs no network), none (BM25 alone), or any encoder's name or path."""
+    image_encoder: str = "hf-hub:microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224"
+    """Any open_clip name with its weights, or local-dir:PATH."""
+    passages: Count = 5
+    """Passages shown at most."""
+    similar: Count = 5
+    """Similar cases shown at most."""
+    lexical_weight: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of BM25 in the fusion of ranks."""
+    dense_weight: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the encoder in the fusion of ranks."""
+    chunk_tokens: Count = 256
+    """Tokens of a passage at most."""
+    chunk_overlap: Annotated[int, Field(ge=0)] = 32
+    """Tokens that neighbouring passages share at most."""
+    total_tokens: Count = 4096
+    """Tokens of the judge's prompt in all (Med-PRM)."""
+    document_tokens: Count = 3072
+    """Of these, for passages at most."""
+    reserved_tokens: Annotated[int, Field(ge=0)] = 1024
+    """Of these, kept for question and solution at least."""
+    held_out: tuple[str, ...] = ("development", "test")
+    """Splits whose cases are shown to nobody."""
+    indexes: str = "runs/indexes"
+    """Folder in which built indexes lie, named by what they hold."""
+
+    def budget(self) -> int:
+        """Tokens for passages; ConfigError where the three limits or the weights contradict each other."""
+        if self.document_tokens + self.reserved_tokens > self.total_tokens:
+            raise ConfigError(
+                f"retrieve.document_tokens={self.document_tokens} and retrieve.reserved_tokens={self.reserved_tokens} "
+                f"are more than retrieve.total_tokens={self.total_tokens}: lower one or raise the last"
+            )
+        if self.lexical_weight == 0 and (self.dense_weight == 0 or self.encoder == "none"):
+            raise ConfigError("retrieve.lexical_weight=0 leaves nothing to search by: raise it, or give an encoder")
+        if self.chunk_overlap > self.chunk_tokens // 2:
+            raise ConfigError(
+                f"retrieve.chunk_overlap={self.chunk_overlap} is above half of retrieve.chunk_tokens="
+                f"{self.chunk_tokens}: lower the first or raise the second"
+            )
+        if self.corpus and self.index:
+            raise ConfigError("retrieve.corpus and retrieve.index are both given: leave one of them out")
+        if not (self.corpus or self.index or self.cases):
+            raise ConfigError("retrieve has nothing to search: give retrieve.corpus, retrieve.index or retrieve.cases")
+        return self.document_tokens
 
 
 @dataclass(frozen=True, config=_STRICT)

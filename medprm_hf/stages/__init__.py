@@ -14,6 +14,7 @@ STAGES: dict[str, str] = {
     "questions": "medprm_hf.stages.questions:Questions",
     "generate": "medprm_hf.stages.generate:Generate",
     "rollout": "medprm_hf.stages.rollout:Rollout",
+    "retrieve": "medprm_hf.stages.retrieve:Retrieve",
     "judge": "medprm_hf.stages.judge:Judge",
     "merge": "medprm_hf.stages.merge:Merge",
     "review": "medprm_hf.stages.review:Review",
