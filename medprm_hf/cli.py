@@ -154,6 +154,24 @@ def report(run: RunDir) -> None:
 
 
 @app.command()
+def doctor(
+    recipe: Annotated[Path | None, typer.Argument(help="Recipe whose models are asked.")] = None,
+    backend: Annotated[list[str], typer.Option(metavar="SPEC", help="Backend to ask, e.g. openai:gpt-4o-mini.")] = [],  # noqa: B006
+    as_json: Annotated[bool, typer.Option("--json", help="Print plain values.")] = False,
+) -> None:
+    """What is installed, which keys are there, which backends answer and what they can do. Exit code 1 if one is mute.
+
+    Keys are never shown. Each backend is sent at most six requests of a few tokens.
+    Example: medprm doctor --backend "openai:tiny?base_url=http://127.0.0.1:8000/v1"
+    """
+    from medprm_hf.recipe import load
+    from medprm_hf.runs.doctor import examine, show
+
+    if not show(examine(backend, load(recipe) if recipe else None), as_json):
+        raise typer.Exit(1)
+
+
+@app.command()
 def export(
     run: RunDir,
     format: Annotated[str, typer.Option("--format", help="Format id, e.g. visualprm, steps-jsonl, medprm.")],
