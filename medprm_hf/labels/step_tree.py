@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 LAST = 9
 """Place of a solution's last step, wherever it stands: it gives the answer."""
 PLACES = LAST + 1
