@@ -13,7 +13,7 @@ and back. Its options are its dataclass fields; what it cannot hold is declared 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -157,10 +157,10 @@ class Reading(Protocol):
     def image(self, path: Any, row: dict[str, Any]) -> None:
         """Fills `image` and `image_sha256` from a path; a missing file is noted, its path kept."""
 
-    def keep(self, rows: Sequence[dict[str, Any]], records: list[Record], typed: bool = False) -> None:
+    def keep(self, rows: Sequence[dict[str, Any]], records: list[Record]) -> None:
         """Puts into the first row's `extra` what our writer would not write of these records.
 
-        `typed`: values that are equal but of another type (1 and true) may stand in them; slower.
+        Called for all but records that it is sure to write as they stand.
         """
 
 
@@ -191,17 +191,17 @@ class Format:
     indent: ClassVar[bool] = False
     """Whether an object or array is written over many lines, two spaces a level."""
 
-    def encode(self, rows: Sequence[Row], writing: Writing) -> Iterator[Record]:
+    def encode(self, rows: Sequence[Row], writing: Writing) -> Iterable[Record]:
         """The records of one row (or one question's rows); raises `Refused` for a row that cannot be held."""
         raise FormatError(f"{self.id} is read only: there is nothing that writes it")
 
-    def decode(self, record: Record, reading: Reading) -> Iterator[dict[str, Any]]:
+    def decode(self, record: Record, reading: Reading) -> Iterable[dict[str, Any]]:
         """The rows of one record; raises `Refused` for a record that cannot be read."""
         raise FormatError(f"{self.id} is written only: there is nothing that reads it")
 
-    def finish(self, reading: Reading) -> Iterator[dict[str, Any]]:
+    def finish(self, reading: Reading) -> Iterable[dict[str, Any]]:
         """Rows still held back when the file ends."""
-        yield from ()
+        return ()
 
     def frame(self, writing: Writing) -> tuple[dict[str, Any], str, dict[str, Any]]:
         """For objects: the keys before the list, the list's key, the keys after it."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from itertools import repeat
+from itertools import chain, repeat
 from operator import itemgetter
 from typing import Any
 
@@ -40,6 +40,8 @@ class Columns:
 
     def __init__(self, format_: Format) -> None:
         self._held = format_.carries | {"keep", "extra"}
+        self._vary = "extra" in format_.carries
+        """Whether rows that are read may have other keys each; only those of our own table do."""
         self._looked_at = format_.carries | _LOOKED_AT
         if "labels" in format_.carries:
             self._held |= {"review_labels"}
@@ -73,6 +75,25 @@ class Columns:
             if column is not None and len(column) != count:
                 name = self._steps[place]
                 raise Refused("uneven_steps", f"{name} has {len(column)} entries for {count} steps", name)
+
+    def all_line_up(self, rows: Sequence[Row]) -> bool:
+        """Whether `line_up` would let all of the rows pass; told column by column, so much faster than one by one."""
+        if not rows:
+            return True
+        if rows[0].keys() != self._keys:
+            self._learn(rows[0])
+        if self._vary and any(row.keys() != self._keys for row in rows):
+            return False
+        steps = [row["steps"] for row in rows]
+        if {*map(type, steps)} != {list} or not texts(list(chain.from_iterable(steps))):
+            return False
+        counts = list(map(len, steps))
+        for column in zip(*map(self._get_steps, rows), strict=True):
+            if column.count(None) == len(column):
+                continue
+            if any(values is not None and len(values) != count for values, count in zip(column, counts, strict=True)):
+                return False
+        return True
 
     def lose(self, row: Row) -> None:
         """Counts what a row that was written has lost; `check` must have seen it last, or one of its kind."""

@@ -132,7 +132,10 @@ def _with_options(question: str, options: tuple[str, ...]) -> str:
 
 
 def split_question(text: str) -> tuple[str, list[str], str | None]:
-    """Question, options and clinical context of a text that `shown_question` wrote (or one like it)."""
+    """Question, options and clinical context of a text that `shown_question` wrote (or one like it).
+
+    `shown_question` gives every text back that was split.
+    """
     question, options, context = _split(text)
     return question, list(options), context
 
@@ -140,7 +143,7 @@ def split_question(text: str) -> tuple[str, list[str], str | None]:
 @lru_cache(maxsize=64)
 def _split(text: str) -> tuple[str, tuple[str, ...], str | None]:
     context = None
-    if text.startswith("Clinical context: ") and "\n" in text:
+    if text.startswith("Clinical context: ") and "\n" in text and text[18] != "\n":
         first, _, text = text.partition("\n")
         context = first.removeprefix("Clinical context: ")
     question, mark, listed = text.rpartition("\nOptions:\n")
@@ -175,7 +178,8 @@ def _domain(modality: str) -> str | None:
 
 def refuse_marks(texts: Sequence[str | None], marks: Sequence[str], key: str) -> None:
     """Refuses texts that hold what the format uses as its own mark; none of these formats has an escape."""
-    for mark in marks:
+    joined = "\0".join(filter(None, texts))  # no mark holds a null character
+    for mark in (mark for mark in marks if mark in joined):
         for place, text in enumerate(texts, start=1):
             if text and mark in text:
                 raise Refused(

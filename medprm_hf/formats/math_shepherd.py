@@ -18,6 +18,8 @@ from medprm_hf.formats.marks import RIGHT, UNKNOWN, WRONG, refuse_marks, shown_q
 from medprm_hf.formats.medprm_text import MARKER
 
 _FIRST = "Step 1: "
+_STARTS = (_FIRST, *(f"\nStep {number}: " for number in range(2, 100)))
+_SIGNS = {RIGHT, WRONG}
 _NUMBER = re.compile(r"(?:\A|\n)Step (\d+): ")
 
 
@@ -45,19 +47,16 @@ class MathShepherd(Format):
         question, steps, labels = shown_question(row), row["steps"], step_labels(row)
         refuse_marks([question], (MARKER, _FIRST), "question")
         refuse_marks(steps, (MARKER,), "steps")
-        while labels and labels[-1] not in (RIGHT, WRONG):
+        while labels and labels[-1] not in _SIGNS:
             labels.pop()
-        unlabelled = len(steps) - sum(label in (RIGHT, WRONG) for label in labels)
+        unlabelled = len(steps) - sum(label in _SIGNS for label in labels)
         writing.leave_out("steps without + or -", unlabelled)
         if not labels:
             writing.skip("rows without a labelled step")
             return
         numbered = [f"Step {number}: {text}" for number, text in enumerate(steps[: len(labels)], start=1)]
-        known = [label in (RIGHT, WRONG) for label in labels]
-        marked = [f"{text}{MARKER}" if has else text for text, has in zip(numbered, known, strict=True)]
-        signed = [
-            f"{text} {label}" if has else text for text, label, has in zip(numbered, labels, known, strict=True)
-        ]
+        marked = [text + MARKER if label in _SIGNS else text for text, label in zip(numbered, labels, strict=True)]
+        signed = [f"{text} {label}" if label in _SIGNS else text for text, label in zip(numbered, labels, strict=True)]
         yield {
             "input": f"{question} " + "\n".join(marked),
             "label": f"{question} " + "\n".join(signed),
@@ -77,18 +76,22 @@ class MathShepherd(Format):
         if len(parts) - 1 != len(signs):
             message = f"{len(signs)} labels for {len(parts) - 1} markers"
             raise Refused("uneven_steps", message, "labels")
-        question, options, context = split_question(shown)
-        row = reading.row(question=question, options=options, clinical_context=context)
-        row.update(source=record.get("task"), steps=[], labels=[])
-        for part, sign in zip(parts[:-1], signs, strict=True):
-            steps = _numbered(part.removeprefix("\n"), len(row["steps"]) + 1)
-            row["steps"] += steps
-            row["labels"] += [UNKNOWN] * (len(steps) - 1) + [sign]
-        if not row["steps"]:
+        if not signs:
             raise Refused("no_steps", f"no step ends with {MARKER!r}", "input")
+        steps = _plain_steps(parts)
+        question, options, context = split_question(shown)
+        row = reading.row(
+            question=question, options=options, clinical_context=context, source=record.get("task"), steps=steps,
+            labels=signs,
+        )
+        if not steps:
+            for part, sign in zip(parts[:-1], signs, strict=True):
+                found = _numbered(part.removeprefix("\n"), len(steps) + 1)
+                steps += found
+                row["labels"] = [*row["labels"][: len(steps) - len(found)], *[UNKNOWN] * (len(found) - 1), sign]
         reading.name(row)
         reading.keep([row], [record])
-        yield row
+        return (row,)
 
     @classmethod
     def recognises(cls, record: Mapping[str, Any], head: Mapping[str, Any]) -> bool:
@@ -101,9 +104,9 @@ class MathShepherd(Format):
 def _signs(marked: str, signed: str) -> list[str]:
     """The character of `signed` at each marker of `marked`; both must agree everywhere else."""
     signs: list[str] = []
-    parts = marked.split(MARKER)
+    *parts, end = marked.split(MARKER)
     place = 0
-    for part in parts[:-1]:
+    for part in parts:
         place += len(part)
         found = signed[place : place + 2]
         if found not in (" +", " -"):
@@ -111,19 +114,19 @@ def _signs(marked: str, signed: str) -> list[str]:
             raise Refused("not_aligned", message, "label")
         signs.append(found[1])
         place += 2
-    if MARKER.join(parts) != marked or "".join(parts) != _without(signed, parts):
+    if "".join([f"{part} {sign}" for part, sign in zip(parts, signs, strict=True)]) + end != signed:
         raise Refused("not_aligned", "input and label differ elsewhere than at the markers", "label")
     return signs
 
 
-def _without(signed: str, parts: Sequence[str]) -> str:
-    """`signed` without the two characters at every marker."""
-    kept: list[str] = []
-    place = 0
-    for part in parts:
-        kept.append(signed[place : place + len(part)])
-        place += len(part) + 2
-    return "".join(kept) + signed[place - 2 :] if place - 2 < len(signed) else "".join(kept)
+def _plain_steps(parts: Sequence[str]) -> list[str]:
+    """Texts of the marked parts where each is one numbered step, which is the usual case; empty if not."""
+    text = "\n".join(parts[:-1])
+    if len(parts) > len(_STARTS) or text.count("\nStep ") != len(parts) - 2:
+        return []
+    if not all(map(str.startswith, parts[:-1], _STARTS)):
+        return []
+    return [part[len(start) :] for part, start in zip(parts[:-1], _STARTS, strict=False)]
 
 
 def _numbered(part: str, first: int) -> list[str]:

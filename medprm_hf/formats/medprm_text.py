@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 MARKER = " ки"
 _BREAKS = re.compile(r"\r\n|\r|\n")
 _NUMBERED = re.compile(r"(?:## )?Step (\d+): ")
+_STARTS = tuple(f"{number}: " for number in range(1, 100))
 _LINE = re.compile(r"^(?:## )?Step (\d+): ", re.MULTILINE)
 
 
@@ -39,6 +41,11 @@ def flat(text: str) -> str:
 
 def marked(steps: Sequence[str], known: Sequence[bool]) -> str:
     """`Step n: …` with the marker after every step that has a label, joined by one space."""
+    return _marked(tuple(steps), tuple(known))
+
+
+@lru_cache(maxsize=64)  # what is read is compared with what would be written
+def _marked(steps: tuple[str, ...], known: tuple[bool, ...]) -> str:
     return " ".join(
         f"Step {number}: {flat(text)}{MARKER if has else ''}"
         for number, (text, has) in enumerate(zip(steps, known, strict=True), start=1)
@@ -99,6 +106,8 @@ def steps_of(solution: str, processed: str) -> tuple[list[str], list[bool]]:
 def _aligned(steps: Sequence[str], head: str, processed: str) -> list[bool] | None:
     """Whether each step has a marker in the processed text; null if it is not the text of these steps."""
     place = len(head) + 1 if head else 0
+    if processed[place:] == marked(steps, [True] * len(steps)):
+        return [True] * len(steps)
     known: list[bool] = []
     for number, text in enumerate(steps, start=1):
         piece = f"Step {number}: {flat(text)}"
@@ -121,6 +130,14 @@ def head_of(solution: str, steps: Sequence[str]) -> str:
 
 def raw_steps(solution: str) -> list[str]:
     """Steps of a raw solution whose lines begin with `Step n: `, numbered 1, 2, 3 …; empty if there are none."""
+    return list(_raw_steps(solution))
+
+
+@lru_cache(maxsize=64)
+def _raw_steps(solution: str) -> list[str]:
+    parts = f"\n{solution}".split("\nStep ")[1:]
+    if 0 < len(parts) < 100 and "## Step " not in solution and all(map(str.startswith, parts, _STARTS)):
+        return [part[len(start) :] for part, start in zip(parts, _STARTS, strict=False)]
     marks = list(_LINE.finditer(solution))
     if not marks or [int(match[1]) for match in marks] != list(range(1, len(marks) + 1)):
         return []

@@ -10,7 +10,7 @@ record says nothing. `extra` keeps what the record holds beyond them, so that th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,19 @@ from medprm_hf.formats.images import LoadMode, load_image
 from medprm_hf.formats.keeping import difference, same
 from medprm_hf.formats.records import Item, scan
 from medprm_hf.formats.writing import FileWriting
-from medprm_hf.ids import bytes_hash, content_hash
+from medprm_hf.ids import bytes_hash
 from medprm_hf.schema import COLUMNS, Label
 
 _NAMES = {"question_id", "solution_id", "solution_index", "extra"}
 NAMELESS = "q-"
 """Begins the name of a question that has none in its file."""
 _LABELS = {label.value for label in Label}
+_LABELLED = ("labels", "review_labels", "judge_labels")
+_TEXT = {str}
+_BATCH = 64
+"""Rows that are checked together."""
+_LOADED = 1 << 22
+"""Bytes of images after which fewer are."""
 
 
 class FileReading:
@@ -47,6 +53,8 @@ class FileReading:
         """Which record it is, from 1."""
         self.head: Mapping[str, Any] = {}
         """For `object` files: the keys before the list."""
+        self.loaded = 0
+        """Bytes of images loaded since rows were last given out."""
         self.held: list[Record] = []
         """Records of a solution that is not complete yet (one record a step)."""
         self.columns = Columns(format_)
@@ -68,10 +76,10 @@ class FileReading:
         """Names a row whose record has no name for it: the question by its content, the solution by its order."""
         nameless = question_id is None
         if question_id is None:
-            image = row.get("image") or {}
-            parts = (row["question"], row.get("options"), image.get("path"))
+            image = row.get("image")
+            parts = (row["question"], row.get("options"), image and image["path"])
             if parts != self._parts[0]:
-                hashed = content_hash(parts[0], *(parts[1] or []), parts[2], length=12)
+                hashed = bytes_hash(dumps([parts[0], *(parts[1] or []), parts[2]]))[:12]
                 self._parts = (parts, f"{NAMELESS}{hashed}")
             question_id = self._parts[1]
         index = self._question[1] + 1 if self._question[0] == question_id else 0
@@ -106,9 +114,10 @@ class FileReading:
         except (ImageError, OSError, ValueError) as error:
             self.note("missing_image", f"{error}; the row is kept with the path alone", "image")
             return {"bytes": None, "path": path}, None
+        self.loaded += len(data)
         return {"bytes": data, "path": path}, bytes_hash(data)
 
-    def keep(self, rows: Sequence[dict[str, Any]], records: list[Record], typed: bool = False) -> None:
+    def keep(self, rows: Sequence[dict[str, Any]], records: list[Record]) -> None:
         """Puts into the first row's `extra` what our writer would not write of these records."""
         if self._scratch is None:
             return
@@ -121,7 +130,7 @@ class FileReading:
                 check_read(row, self.columns)  # says more about what is wrong with the row
             raise
         extra: dict[str, Any] = {}
-        if typed or not same(ours, records):
+        if not same(ours, records):
             patch = difference(ours, records)
             if patch:
                 extra[self.format.id] = patch
@@ -144,28 +153,55 @@ class FileReading:
 
 
 def read_rows(reading: FileReading) -> Iterator[dict[str, Any] | Problem]:
-    """Rows and problems of a file, in its order."""
-    format_, problems, columns = reading.format, reading.problems, reading.columns
+    """Rows and problems of a file, in its order; rows are checked a few at a time."""
+    problems = reading.problems
+    waiting: list[tuple[dict[str, Any] | Problem, Item | None]] = []
     reading.look_ahead()
-    for item in chain(scan(reading.path, format_.inner), (None,)):
+    for item in chain(scan(reading.path, reading.format.inner), (None,)):
         if isinstance(item, Problem):
-            yield item
+            waiting.append((item, None))
             continue
         try:
             for row in _decoded(reading, item):
-                check_read(row, columns)
                 if problems:
-                    yield from problems
+                    waiting += [(problem, None) for problem in problems]
                     problems.clear()
-                yield row
+                waiting.append((row, item))
         except _BAD as error:
-            yield _problem(error, reading, item)
+            waiting.append((_problem(error, reading, item), None))
         if problems:
-            yield from problems
+            waiting += [(problem, None) for problem in problems]
             problems.clear()
+        if len(waiting) >= _BATCH or reading.loaded > _LOADED:
+            yield from _checked(waiting, reading)
+            waiting.clear()
+            reading.loaded = 0
+    yield from _checked(waiting, reading)
 
 
-def _decoded(reading: FileReading, item: Item | None) -> Iterator[dict[str, Any]]:
+def _checked(
+    waiting: list[tuple[dict[str, Any] | Problem, Item | None]], reading: FileReading
+) -> Iterable[dict[str, Any] | Problem]:
+    """The same, with a problem in place of each row that the table cannot hold."""
+    rows = [row for row, _ in waiting if type(row) is dict]
+    if all_good(rows, reading.columns):
+        return [one for one, _ in waiting]
+    return [_check(one, item, reading) for one, item in waiting]
+
+
+def _check(
+    one: dict[str, Any] | Problem, item: Item | None, reading: FileReading
+) -> dict[str, Any] | Problem:
+    if isinstance(one, Problem):
+        return one
+    try:
+        check_read(one, reading.columns)
+    except _BAD as error:
+        return _problem(error, reading, item)
+    return one
+
+
+def _decoded(reading: FileReading, item: Item | None) -> Iterable[dict[str, Any]]:
     """The rows of a record; after the last, the rows still held back."""
     if item is None:
         return reading.format.finish(reading)
@@ -182,12 +218,27 @@ _BAD = (Refused, KeyError, TypeError, ValueError, AttributeError, IndexError)
 def _problem(error: Exception, reading: FileReading, item: Item | None) -> Problem:
     """What is wrong with a record, and the record itself."""
     text = "" if item is None else json.dumps(item.record, ensure_ascii=True, default=repr)
+    line = reading.line if item is None else item.line
     if isinstance(error, Refused):
-        return Problem(reading.line, error.key, error.reason, str(error), text)
+        return Problem(line, error.key, error.reason, str(error), text)
     if isinstance(error, KeyError):
-        return Problem(reading.line, str(error.args[0]), "missing_key", f"{error} is missing", text)
+        return Problem(line, str(error.args[0]), "missing_key", f"{error} is missing", text)
     message = f"a value of another type than {reading.format.id} has ({error})"
-    return Problem(reading.line, None, "mixed_types", message, text)
+    return Problem(line, None, "mixed_types", message, text)
+
+
+def all_good(rows: Sequence[Mapping[str, Any]], columns: Columns) -> bool:
+    """Whether the table can hold all of the rows, told column by column; if not, `check_read` says why."""
+    try:
+        if not columns.all_line_up(rows) or not {type(row["question"]) for row in rows} <= _TEXT:
+            return False
+        options = [row["options"] for row in rows if row.get("options")]
+        return texts(list(chain.from_iterable(options))) and all(
+            _LABELS.issuperset(chain.from_iterable(row[name] for row in rows if row.get(name)))
+            for name in _LABELLED
+        )
+    except (KeyError, TypeError):
+        return False
 
 
 def check_read(row: Mapping[str, Any], columns: Columns) -> None:
@@ -198,7 +249,7 @@ def check_read(row: Mapping[str, Any], columns: Columns) -> None:
     if options and not texts(options):
         raise Refused("mixed_types", f"options must be texts, not {str(options)[:60]}", "options")
     columns.line_up(row)
-    for name in ("labels", "review_labels", "judge_labels"):
+    for name in _LABELLED:
         labels = row.get(name)
         if labels and not _LABELS.issuperset(labels):
             raise Refused("unknown_label", f"{name} must be + - 0 or ?, not {labels}", name)

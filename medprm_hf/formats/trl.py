@@ -28,6 +28,9 @@ from medprm_hf.formats.marks import (
 from medprm_hf.formats.medprm_text import raw_steps
 
 SEPARATOR = "\n"
+_STEPWISE = ["prompt", "completions", "labels"]
+_PREFERENCE = ["prompt", "chosen", "rejected"]
+_SIGNS = {True: RIGHT, False: WRONG}
 _QUESTION = frozenset({"image", "question", "options", "clinical_context"})
 _LOSSES = (
     "names of questions and solutions",
@@ -74,18 +77,21 @@ class Stepwise(Format):
 
     def decode(self, record: Record, reading: Reading) -> Iterator[dict[str, Any]]:
         """One solution a record."""
-        labels = record["labels"]
-        if not {True, False}.issuperset(labels):
-            raise Refused("unknown_label", f"labels must be true or false, not {labels}", "labels")
-        question, options, context = split_question(_text(record["prompt"]))
-        row = reading.row(question=question, options=options, clinical_context=context)
-        row.update(steps=record["completions"], labels=[RIGHT if label else WRONG for label in labels])
-        reading.image(record.get("images"), row)
+        prompt, labels = record["prompt"], record["labels"]
+        try:
+            signs = [_SIGNS[label] for label in labels]
+        except KeyError:
+            raise Refused("unknown_label", f"labels must be true or false, not {labels}", "labels") from None
+        question, options, context = split_question(_text(prompt))
+        row = reading.row(
+            question=question, options=options, clinical_context=context, steps=record["completions"], labels=signs
+        )
+        if "images" in record:
+            reading.image(record["images"], row)
         reading.name(row)
-        plain = list(record) == ["prompt", "completions", "labels"] and isinstance(record["prompt"], str)
-        if not plain or not set(map(type, labels)) <= {bool}:
-            reading.keep([row], [record], typed=True)  # else our writer is sure to give the record back as it stands
-        yield row
+        if list(record) != _STEPWISE or type(prompt) is not str or not {*map(type, labels)} <= {bool}:
+            reading.keep([row], [record])
+        return (row,)
 
     @classmethod
     def recognises(cls, record: Mapping[str, Any], head: Mapping[str, Any]) -> bool:
@@ -137,13 +143,18 @@ class Preference(Format):
         rows = []
         for key, right in (("chosen", True), ("rejected", False)):
             text = _text(record[key])
-            row = reading.row(question=question, options=options, clinical_context=context, solution=text)
-            row.update(is_correct=right, steps=raw_steps(text) or text.split("\n\n"))
-            reading.image(record.get("images"), row)
+            steps = raw_steps(text) or text.split("\n\n")
+            row = reading.row(
+                question=question, options=options, clinical_context=context, solution=text, is_correct=right,
+                steps=steps,
+            )
+            if "images" in record:
+                reading.image(record["images"], row)
             reading.name(row)
             rows.append(row)
-        reading.keep(rows, [record])
-        yield from rows
+        if list(record) != _PREFERENCE or not {*map(type, record.values())} == {str} or "" in record.values():
+            reading.keep(rows, [record])
+        return rows
 
     @classmethod
     def recognises(cls, record: Mapping[str, Any], head: Mapping[str, Any]) -> bool:

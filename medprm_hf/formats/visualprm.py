@@ -140,16 +140,19 @@ class VisualPRM(Format):
             turns = turns[1:]
         if not turns or [turn["from"] for turn in turns] != ["human", "gpt"] * (len(turns) // 2):
             raise Refused("turns_do_not_alternate", "human and gpt must alternate", "conversations")
+        replies = [turn["value"] for turn in turns[1::2]]
         question, options, context, steps = _parse([turn["value"] for turn in turns[0::2]])
-        row = reading.row(question=question, options=options, clinical_context=context, steps=steps)
-        row["labels"] = [_LABELS.get(turn["value"], UNKNOWN) for turn in turns[1::2]]
+        row = reading.row(
+            question=question, options=options, clinical_context=context, steps=steps,
+            labels=[_LABELS.get(reply, UNKNOWN) for reply in replies],
+        )
         reading.image(record.get("image"), row)
         reading.name(row)
-        if not self._ours(record):
+        if not self._ours(record, steps, replies):
             reading.keep([row], [record])
-        yield row
+        return (row,)
 
-    def _ours(self, record: Mapping[str, Any]) -> bool:
+    def _ours(self, record: Mapping[str, Any], steps: list[str], replies: list[str]) -> bool:
         """Whether our writer is sure to give the record back as it stands, so that it need not be tried."""
         turns = record["conversations"]
         image = list(record) == ["id", "image", "conversations"] and isinstance(record["image"], str)
@@ -159,10 +162,10 @@ class VisualPRM(Format):
             and record["id"] == -1
             and turns[0] == {"from": "system", "value": self.system_prompt}
             and turns[1]["value"].startswith(start)
-            and [*map(list, turns)] == [["from", "value"]] * len(turns)
-            and not any(IMAGE_TAG in turn["value"] for turn in turns[3::2])
+            and {*map(tuple, turns)} == {("from", "value")}
+            and IMAGE_TAG not in "\0".join(steps)
             and turns[1]["value"].count(IMAGE_TAG) == image
-            and _TOKENS.keys() >= {turn["value"] for turn in turns[2::2]}
+            and _TOKENS.keys() >= {*replies}
         )
 
     @classmethod

@@ -26,6 +26,8 @@ from medprm_hf.formats.marks import (
 )
 
 _NUMBERS = {RIGHT: 1, NEUTRAL: 0, WRONG: -1}
+_KEYS = ["image", "question", "answer", "response", "policy_model", "data_source"]
+_RESPONSE = ["steps", "process_correctness"]
 _LABELS = {number: label for label, number in _NUMBERS.items()}
 
 
@@ -69,19 +71,24 @@ class VisualProcessBench(Format):
         """One solution a record."""
         response = record["response"]
         numbers = response["process_correctness"]
-        if any(number not in _LABELS for number in numbers):
-            raise Refused("unknown_label", f"process_correctness must be 1, 0 or -1, not {numbers}", "response")
+        try:
+            labels = [_LABELS[number] for number in numbers]
+        except KeyError:
+            message = f"process_correctness must be 1, 0 or -1, not {numbers}"
+            raise Refused("unknown_label", message, "response") from None
         question, options, context = split_question(record["question"])
-        row = reading.row(question=question, options=options, clinical_context=context)
-        row.update(answer=record.get("answer"), answer_index=answer_place(record.get("answer"), options))
-        row.update(steps=response["steps"], labels=[_LABELS[number] for number in numbers])
-        row["source"] = record.get("data_source")
-        if record.get("policy_model") is not None:
-            row["generator"] = model_alone(record["policy_model"])
-        reading.image(record.get("image"), row)
+        answer, model, image = record.get("answer"), record.get("policy_model"), record.get("image")
+        row = reading.row(
+            question=question, options=options, clinical_context=context, answer=answer,
+            answer_index=answer_place(answer, options), steps=response["steps"], labels=labels,
+            source=record.get("data_source"), generator=None if model is None else model_alone(model),
+        )
+        reading.image(image, row)
         reading.name(row)
-        reading.keep([row], [record])
-        yield row
+        whole = list(record) == _KEYS and list(response) == _RESPONSE and {*map(type, numbers)} <= {int}
+        if not whole or type(image) is not list or len(image) > 1 or image == [""]:
+            reading.keep([row], [record])
+        return (row,)
 
     @classmethod
     def recognises(cls, record: Mapping[str, Any], head: Mapping[str, Any]) -> bool:
