@@ -57,7 +57,7 @@ def _columns(stage: str, *rows: tuple[str, str, str], per_step: bool = False) ->
 
 
 _TURN = "{role: str, text: str}"
-_GENERATOR = "{model: str, prompt: str, temperature: float, top_p: float, max_tokens: int, seed: int}"
+_GENERATOR = "{model: str, prompt: str, temperature: float, top_p: float, max_tokens: int, seed: int, origin: str}"
 _METHOD = (
     "{estimator: str, completer: str, continuation: str, temperature: float, k: int, seed: int, rounds: int, "
     "options: str, chance: str, empty_correct: int, empty_total: int, learnt: str}"
@@ -95,7 +95,7 @@ COLUMNS: tuple[Column, ...] = (
         ("solution", "str", "The solution as the model wrote it."),
         ("final_answer", "str", "The answer it gives (option letter or text); null if it cannot be read."),
         ("is_correct", "bool", "Whether that answer is the gold one; null if either is unknown."),
-        ("generator", _GENERATOR, "Model and sampling that wrote it."),
+        ("generator", _GENERATOR, "Model and sampling; origin: model, or rollout:SOLUTION:STEPS it continued."),
     ),
     *_columns(
         "generate",
@@ -118,6 +118,7 @@ COLUMNS: tuple[Column, ...] = (
     *_columns(
         "rollout",
         ("chance", "float", "Baseline, 0..1: guessing (null for an open question), or rollouts of no prefix."),
+        ("rollout_solutions", "list[{text: str, steps: int}]", "Rollouts kept as new solutions; first steps reused."),
         ("rollout_method", _METHOD, "Estimator and what it learnt (JSON), completer, sampling, baseline's counts."),
     ),
     *_columns(

@@ -28,8 +28,8 @@ from medprm_hf.labels.monte_carlo import Bools, Decision, Pairs, Problem, State,
 
 LOOKAHEAD = (1, 2, 4, 8, 16)
 CHUNK = 512  # solutions whose lookahead is computed together: fits the processor's cache
-FIT_ROUNDS = frozenset((1, 2, 3, 4, 5, 6, 8, 10, 13, 17, 25, 35))
-CLIMB_ROUNDS = frozenset((2, 3, 5, 8, 13, 17, 25))  # rounds after which drift, trend and noise are learnt too
+FIT_ROUNDS = frozenset((1, 2, 3, 4, 5, 6, 8, 10))  # and every fifth
+CLIMB_ROUNDS = frozenset((2, 3, 5, 8))  # rounds after which drift and trend are learnt too; and every tenth
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class FirstError:
     """What starting a round for a solution costs, in rollouts: higher means fewer, larger rounds."""
     max_rollouts: int = 112
     """Most rollouts of one solution."""
+    pilot: int = 400
+    """Solutions that are settled before the others are asked: these then begin with what was learnt from them."""
     priors: Mapping[str, Mapping[str, Any]] | None = None
     """Priors to use as they are, by chance rate (`Priors.as_dict`); none: learnt from the run."""
 
@@ -62,14 +64,36 @@ class FirstError:
         """The next rollouts of every open solution; what was learnt goes to `state.learnt`."""
         table = np.zeros((problem.size, problem.width), np.int64)
         for key, rows, counts in groups(problem, state):
-            priors = self.current(key, counts, state, refit=state.rounds in FIT_ROUNDS)
+            priors = self.current(key, counts, state, refit=learns_at(state.rounds))
             state.learnt[key] = priors.as_dict()
             asked = state.total[rows] + state.missing[rows]
-            free = ~state.closed[rows] & problem.mask[rows]
-            room = np.clip(self.max_rollouts - asked.sum(1), 0, self.per_round)
-            width = counts.correct.shape[1]
-            table[rows, :width] = self._choose(counts, priors, free[:, :width], room)
+            first = self._pilot(key, counts.question)
+            if not asked[~first].any() and (early := self._table(problem, state, rows, counts, priors, first)).any():
+                table[rows] = early
+            else:
+                table[rows] = self._table(problem, state, rows, counts, priors, np.ones(len(rows), bool))
         return Pairs.of_counts(table)
+
+    def _pilot(self, key: str, question: Ints) -> Bools:
+        """(n,) solutions that are settled first: whole questions, evenly spread; all where priors are given."""
+        every = len(question) // max(self.pilot, 1)
+        if every < 2 or not self.pilot or (self.priors is not None and key in self.priors):
+            return np.ones(len(question), bool)
+        first: Bools = question % every == 0
+        return first
+
+    def _table(
+        self, problem: Problem, state: State, rows: Ints, counts: Counts, priors: Priors, some: Bools
+    ) -> Ints:
+        """Rollouts of the next round for each prefix of `rows`, (n, S), where `some` (n,) allows it."""
+        table, mine = np.zeros((len(rows), problem.width), np.int64), rows[some]
+        asked = state.total[mine] + state.missing[mine]
+        room = np.clip(self.max_rollouts - asked.sum(1), 0, self.per_round)
+        taken = counts if some.all() else counts.take(np.flatnonzero(some))
+        width = taken.correct.shape[1]
+        free = (~state.closed[mine] & problem.mask[mine])[:, :width]
+        table[np.flatnonzero(some), :width] = self._choose(taken, priors, free, room)
+        return table
 
     def decide(self, problem: Problem, state: State) -> Decision:
         """`+` where P(right) is above one half; `?` where nothing speaks of the step."""
@@ -89,7 +113,7 @@ class FirstError:
             return Priors.from_dict(self.priors[key])
         start = default_priors(0.0 if key == OPEN else float(key))
         priors = Priors.from_dict(state.learnt[key]) if key in state.learnt else start
-        climb = state.rounds in CLIMB_ROUNDS
+        climb = climbs_at(state.rounds)
         return fit(counts, priors, start, climb) if refit and state.rounds else priors
 
     def _choose(self, counts: Counts, priors: Priors, free: Bools, room: Ints) -> Ints:
@@ -105,6 +129,16 @@ class FirstError:
             worth = rate > self.price
             table[rows[worth], steps[worth]] = np.minimum(times, room[rows])[worth]
         return table
+
+
+def learns_at(rounds: int) -> bool:
+    """Whether priors are learnt anew after so many rounds."""
+    return rounds in FIT_ROUNDS or rounds % 5 == 0
+
+
+def climbs_at(rounds: int) -> bool:
+    """Whether that includes drift and trend, which costs more."""
+    return rounds in CLIMB_ROUNDS or (rounds > 0 and rounds % 10 == 0)
 
 
 OPEN = "open"

@@ -1,8 +1,10 @@
 """Empirical Bayes: learning the first-error model's priors from the rollouts of the run itself.
 
 `level`, `recovery`, `error_rate` and `position` by expectation-maximisation, held by some pseudo-counts of the
-start values; `drift`, `trend` and `noise` by a step along a short grid to the highest evidence. Each call goes a
-few steps on from the priors it is given: a run calls it after its rounds, so that it costs little and ends well.
+start values; `drift` and `trend` by a step along a short grid to the highest evidence. Each call goes a few steps on
+from the priors it is given: a run calls it after its rounds, so that it costs little and ends well. `noise` is not
+learnt: between 0.05 and 0.2 no simulated world's labels change, but where guessing is likely a run that settles on
+0.2 pays up to half as many rollouts again.
 Which prefixes were sampled depends on earlier outcomes only, so the likelihood needs no correction for that.
 """
 
@@ -15,14 +17,13 @@ import numpy as np
 from medprm_hf.labels.first_error_model import Counts, Floats, Ints, posterior
 from medprm_hf.labels.first_error_priors import (
     DRIFTS,
-    NOISES,
     POSITION_BINS,
     TRENDS,
     Priors,
 )
 
 PSEUDO = 20.0  # solutions (for level: questions) that the start values weigh as much as
-LADDERS = {"drift": DRIFTS, "trend": TRENDS, "noise": NOISES}
+LADDERS = {"drift": DRIFTS, "trend": TRENDS}
 
 
 def fit(counts: Counts, priors: Priors, start: Priors, climb: bool = True, most: int = 4000) -> Priors:
@@ -93,4 +94,4 @@ def _belief(priors: Priors, name: str) -> float:
     value = getattr(priors, name)
     if name == "trend":
         return float(-0.5 * (value / 0.2) ** 2)
-    return float(-2 * np.log(value / (0.25 if name == "drift" else 0.2)) ** 2)
+    return float(-2 * np.log(value / 0.25) ** 2)

@@ -28,7 +28,6 @@ RECOVERIES = np.array(
 """Grid of success from the error on."""
 DRIFTS = (0.05, 0.1, 0.15, 0.2, 0.27, 0.36, 0.45, 0.57, 0.75)
 TRENDS = (-0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
-NOISES = (0.02, 0.1, 0.2, 0.3, 0.45)
 POSITION_BINS = 4
 
 
@@ -48,7 +47,7 @@ class Priors:
     """Mean change of the success rate from step to step, log-odds (a longer right prefix helps)."""
     drift: float = 0.27
     """Standard deviation of that change, log-odds."""
-    noise: float = 0.2
+    noise: float = 0.1
     """Standard deviation of the recovery rate from step to step, natural log."""
 
     def as_dict(self) -> dict[str, Any]:

@@ -160,7 +160,11 @@ class Run:
             return stage
         known = self.shards.learnt(stage.name)
         if not known or known["fingerprint"] != fingerprint:
-            known = {"fingerprint": fingerprint, "learnt": stage.learn(self._batch(index, n) for n in range(count))}
+            before = books().meter.totals()
+            with books().meter.stage(str(stage.name)):
+                learnt = stage.learn(self._batch(index, n) for n in range(count))
+            spent = {identity: tally.as_dict() for (_, identity), tally in books().meter.since(before).items()}
+            known = {"fingerprint": fingerprint, "learnt": learnt, "spent": spent}
             self.shards.write_learnt(stage.name, known)
         return cast(Stage, replace(cast(Any, stage), learnt=known["learnt"]))
 

@@ -4,6 +4,9 @@ Reads the question columns, adds solution_id … generator. First 1.25 N solutio
 lacks (VisualPRM-Medical-PRM's way to fill gaps); kept are the first N with 3 to 9 steps and an answer that can
 be read. A question without any such solution stays as one row without a solution, and its errors say what
 came instead, so that nothing vanishes.
+
+With `reuse_rollouts` (a finished run) the solutions of that run are taken first, then the rollouts that it kept, and
+only what still lacks is asked for; `generator.origin` tells them apart.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from medprm_hf.schema import written_by
 from medprm_hf.specs import GenerateSpec
 from medprm_hf.stages.asking import answers_in, ask, sampling_of, solve_messages
 from medprm_hf.stages.base import Batch, Row, RowErrors, rows_of
+from medprm_hf.stages.reuse import Candidate, candidates, check_reusable, words
 from medprm_hf.text.answers import matches, read_answer
 from medprm_hf.text.prompts import check_style
 from medprm_hf.text.steps import split_steps
@@ -59,6 +63,8 @@ class Generate(GenerateSpec):
     def check(self) -> None:
         """Opens the model and looks the prompt style up."""
         check_style(self.prompt)
+        if self.reuse_rollouts:
+            check_reusable(self.reuse_rollouts)
         open_backend(self.backend)
 
     def __call__(self, batch: Mapping[str, list[Any]]) -> Batch:
@@ -66,13 +72,26 @@ class Generate(GenerateSpec):
         rows = [row for row in rows_of(self, batch) if row["question_status"] != "dropped"]
         backend = open_backend(self.backend)
         asked = [_Open(row, self.solutions) for row in rows]
+        if self.reuse_rollouts:
+            found = candidates(self.reuse_rollouts, [row["question_id"] for row in rows])
+            for question in asked:
+                self._reuse(question, found[question.row["question_id"]])
         if self.greedy_first:
-            self._round(asked, backend, "greedy", lambda _: 1)
-        self._round(asked, backend, "first", lambda q: ceil(FIRST_ASK * q.lacking))
+            self._round([q for q in asked if q.lacking], backend, "greedy", lambda _: 1)
+        self._round([q for q in asked if q.lacking], backend, "first", lambda q: ceil(FIRST_ASK * q.lacking))
         self._round([q for q in asked if q.lacking], backend, "second", lambda q: SECOND_ASK * q.lacking)
         out = [row for question in asked for row in self._rows(question, backend.model)]
         names = [*dict.fromkeys((*batch, *self.writes, "errors"))]
         return {name: [row.get(name) for row in out] for name in names}
+
+    def _reuse(self, question: _Open, found: list[Candidate]) -> None:
+        """Takes what an earlier run holds, each text once."""
+        seen: set[str] = set()
+        for candidate in found:
+            solution, reason = self._solution(question.row, Completion(candidate.text, "stop", 0))
+            if question.lacking and reason is None and words(candidate.text) not in seen:
+                seen.add(words(candidate.text))
+                question.kept.append({**solution, "generator": candidate.generator})
 
     def _round(self, asked: list[_Open], backend: Backend, tag: str, count: Any) -> None:
         requests = [self._request(question.row, tag, count(question)) for question in asked]
@@ -146,8 +165,8 @@ class Generate(GenerateSpec):
         settings = ("prompt", "temperature", "top_p", "max_tokens", "seed")
         return {
             **empty,
+            "generator": {"model": model, **{name: getattr(self, name) for name in settings}, "origin": "model"},
             **solution,
             "solution_id": f"{row['question_id']}-s{index}",
             "solution_index": index,
-            "generator": {"model": model, **{name: getattr(self, name) for name in settings}},
         }

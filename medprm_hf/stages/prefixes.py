@@ -2,7 +2,8 @@
 
 Prefixes that are equal in several solutions of a question are one `Prefix`: what is drawn from it serves them all.
 `PrefixPool.draw` asks for what a round lacks, all rollouts of one prefix in one request. With shuffled options
-a request holds at most SHUFFLED_AT_ONCE rollouts, and each request has an order of its own.
+the order hangs on the number of the draw, a few draws sharing one (`shared_order`): a request holds only those of
+one order, and the draw of a number is the same however a prefix is asked, so that a journal finds it again.
 
     "Nodules: one."                     of s0, s1, s2    ← one Prefix, its outcomes used by all three
     "Nodules: one.\n\nSolid, 7 mm."     of s0
@@ -11,14 +12,14 @@ a request holds at most SHUFFLED_AT_ONCE rollouts, and each request has an order
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from medprm_hf.backends.protocol import Backend, Completion, Failure, Request
+from medprm_hf.backends.protocol import Backend, Completion, Failure, Reply, Request
 from medprm_hf.ids import content_hash, stable_seed
 from medprm_hf.specs import RolloutSpec
-from medprm_hf.stages.asking import ask, sampling_of, solve_messages
+from medprm_hf.stages.asking import ask_each, sampling_of, solve_messages
 from medprm_hf.stages.base import Row
 from medprm_hf.text.answers import matches, read_answer
 from medprm_hf.text.option_order import in_words, option_order, order_matters
@@ -29,6 +30,8 @@ RIGHT, WRONG, UNREADABLE, FAILED = "right", "wrong", "unreadable", "failed"
 OUTCOME_OF = {True: RIGHT, False: WRONG, None: UNREADABLE}
 SHUFFLED_AT_ONCE = 4
 """Rollouts that share one order of the options: 16 rollouts of 4 options show each option 4 times in each place."""
+SHUFFLED_FEW = 2
+"""The same for estimators that ask for a few rollouts at a time."""
 
 Pair = tuple[int, int]
 """(row, step)."""
@@ -42,8 +45,8 @@ class Prefix:
     text: str
     outcomes: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
-    turns: int = 0
-    """Requests so far."""
+    texts: list[str] = field(default_factory=list)
+    """Whole solutions that its rollouts gave, where they are kept: prefix and completion."""
 
 
 class _Asked(NamedTuple):
@@ -52,6 +55,15 @@ class _Asked(NamedTuple):
     prefix: Prefix
     shown: Row
     request: Request
+
+
+class _Replied(NamedTuple):
+    """What a reply says of its prefix."""
+
+    outcomes: list[str]
+    failures: list[Failure]
+    texts: list[str]
+    continuation: str
 
 
 @dataclass
@@ -64,6 +76,8 @@ class PrefixPool:
     """[rows][steps]; equal prefixes of a question are the same object."""
     taken: dict[Pair, list[str]] = field(default_factory=dict)
     """Outcomes that (row, step) has used."""
+    empty: dict[str, Prefix] = field(default_factory=dict)
+    """The empty prefix of each question, where it was asked."""
     continuation: str = "none"
 
     @classmethod
@@ -101,37 +115,59 @@ class PrefixPool:
         return OUTCOME_OF[self.rows[row]["is_correct"]]
 
     def ask(self, lacking: Sequence[tuple[Prefix, int]], backend: Backend) -> None:
-        """Draws so many more rollouts of each prefix."""
-        asked = [one for prefix, need in lacking for one in self._requests(prefix, need)]
-        for (prefix, shown, _), reply in zip(asked, ask(backend, [one.request for one in asked]), strict=True):
-            for place in reply.places:
-                prefix.outcomes.append(_outcome(shown, prefix, place))
-                if isinstance(place, Failure):
-                    prefix.failures.append(place)
+        """Draws so many more rollouts of each prefix; each reply is read as it arrives, and counted in order."""
+        asked: list[tuple[Prefix, Row]] = []
+        replied: dict[int, _Replied] = {}
+
+        def requests() -> Iterator[Request]:
+            for prefix, need in lacking:
+                for one in self._requests(prefix, need):
+                    asked.append((one.prefix, one.shown))
+                    yield one.request
+
+        def done(number: int, reply: Reply) -> None:
+            replied[number] = self._read(*asked[number], reply)
+
+        ask_each(backend, requests(), done)
+        for number, (prefix, _) in enumerate(asked):
+            read = replied[number]
+            prefix.outcomes += read.outcomes
+            prefix.failures += read.failures
+            prefix.texts += read.texts
             if prefix.text:
-                self.continuation = reply.continuation
+                self.continuation = read.continuation
+
+    def _read(self, prefix: Prefix, shown: Row, reply: Reply) -> _Replied:
+        kept = self.spec.keep_solutions and shown is prefix.row
+        answered = reply.completions if kept else ()
+        return _Replied(
+            [_outcome(shown, prefix, place) for place in reply.places],
+            [place for place in reply.places if isinstance(place, Failure)],
+            [prefix.text + place.text for place in answered if place.finish_reason == "stop"],
+            reply.continuation,
+        )
 
     def _requests(self, prefix: Prefix, need: int) -> list[_Asked]:
         options = prefix.row["options"] or []
         bound = order_matters(prefix.text, options)
-        size = SHUFFLED_AT_ONCE if self.spec.shuffle_options and options and not bound else max(need, 1)
-        asked = []
-        for begin in range(0, need, size):
-            shown = prefix.row if bound or not options else self._shown(prefix)
-            first = len(prefix.outcomes) + begin
-            asked.append(_Asked(prefix, shown, self._request(prefix, shown, min(size, need - begin), first)))
-            prefix.turns += 1
+        size = shared_order(self.spec) if self.spec.shuffle_options and options and not bound else 0
+        asked, at, end = [], len(prefix.outcomes), len(prefix.outcomes) + need
+        while at < end:
+            until = min(end, at - at % size + size) if size else end
+            shown = prefix.row if bound or not options else self._shown(prefix, at // (size or 1))
+            asked.append(_Asked(prefix, shown, self._request(prefix, shown, until - at, at)))
+            at = until
         return asked
 
-    def _shown(self, prefix: Prefix) -> Row:
-        """The question as this turn shows it: options away, in another order, or as they are."""
+    def _shown(self, prefix: Prefix, turn: int) -> Row:
+        """The question as its order number `turn` shows it: options away, in another order, or as they are."""
         row, options = prefix.row, prefix.row["options"]
         if not self.spec.options_shown:
             return {**row, "options": []}
         if not self.spec.shuffle_options:
             return row
         seed = stable_seed(self.spec.seed, row["question_id"], prefix.text)
-        order = option_order(len(options), prefix.turns, seed)
+        order = option_order(len(options), turn, seed)
         gold = row["answer_index"]
         known = gold is not None and 0 <= gold < len(options)
         return {**row, "options": [options[i] for i in order], "answer_index": order.index(gold) if known else None}
@@ -146,6 +182,11 @@ class PrefixPool:
             first=first,
             about={"question_id": shown["question_id"]},
         )
+
+
+def shared_order(spec: RolloutSpec) -> int:
+    """Draws of a prefix that share one order of the options."""
+    return SHUFFLED_AT_ONCE if spec.estimator == "fixed" else SHUFFLED_FEW
 
 
 def _outcome(shown: Row, prefix: Prefix, place: Completion | Failure) -> str:

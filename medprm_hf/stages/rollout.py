@@ -15,9 +15,14 @@ where the estimator takes it into account by itself (first_error). An answer tha
                                                       →     rollout_correct     5                8
                                                             rollout_total       8                8
 
-Estimators that learn from what they see learn within a batch, best a shard or more, with the solutions of a
-question together. What they learnt stands in `rollout_method`; it is all they keep, so that the same batch gives
-the same labels when it is done again.
+Estimators that learn from what they see learn in a run before its first shard (`learn`): a sample of its questions
+is rolled out (`pilot.py`), and what that taught is what every shard works with, unchanged. A shard done again gives
+the same labels, and small shards cost no more than large ones. What the pilot draws are the first draws of its
+prefixes: their shards ask for the same, and the run's journal has them. Without a run (`datasets.map`) they learn
+within each batch, best of some hundred solutions, with those of a question together.
+
+With `keep_solutions` completions that make new whole solutions are kept in `rollout_solutions`, for a second pass of
+generate (`reuse.py`).
 """
 
 from __future__ import annotations
@@ -25,8 +30,8 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -36,11 +41,14 @@ from medprm_hf.backends import open_backend
 from medprm_hf.backends.protocol import Backend
 from medprm_hf.labels.accuracy import chance, given_wrong_answer
 from medprm_hf.labels.accuracy import interval as accuracy_interval
-from medprm_hf.labels.monte_carlo import Problem, State, make_estimator, open_pairs
+from medprm_hf.labels.choosing import known_settings
+from medprm_hf.labels.monte_carlo import Estimator, Problem, State, make_estimator, open_pairs
 from medprm_hf.schema import written_by
 from medprm_hf.specs import RolloutSpec
 from medprm_hf.stages.base import Batch, Row, RowErrors, columns_of, rows_of
+from medprm_hf.stages.pilot import pilot_rows
 from medprm_hf.stages.prefixes import FAILED, RIGHT, UNREADABLE, WRONG, Prefix, PrefixPool
+from medprm_hf.stages.reuse import kept_solutions
 from medprm_hf.text.prompts import check_style
 
 _CODE = {RIGHT: 1, WRONG: 0, UNREADABLE: -1, FAILED: -1}
@@ -80,6 +88,8 @@ class _Done:
 class Rollout(RolloutSpec):
     """Monte Carlo rollouts of every step prefix; see the module."""
 
+    learnt: str = field(default="", repr=False)
+    """JSON of what `learn` gave, empty without."""
     reads: ClassVar[tuple[str, ...]] = (
         "question_id", "image", "question", "turns", "options", "answer", "answer_index", "clinical_context",
         "solution", "steps", "final_answer", "is_correct",
@@ -96,19 +106,45 @@ class Rollout(RolloutSpec):
     def __call__(self, batch: Mapping[str, list[Any]]) -> Batch:
         """Adds the counts and figures of each solution of the batch."""
         rows = rows_of(self, batch)
-        able = [i for i, row in enumerate(rows) if row["steps"] and _has_gold(row)]
+        able = [i for i, row in enumerate(rows) if _able(row)]
         results = [self._empty(row) for row in rows]
         if able:
             backend = open_backend(self.backend)
             done = self._sample(PrefixPool.of(self, [rows[i] for i in able]), backend)
+            kept = kept_solutions(done.pool, self.keep_solutions)
             for at, i in enumerate(able):
-                results[i] = self._result(done, at, backend.model)
+                results[i] = {**self._result(done, at, backend.model), "rollout_solutions": kept[at]}
         return columns_of(self, rows, results)
+
+    def learn(self, batches: Iterable[Batch]) -> str:
+        """Priors from the run's pilot, and what it took, as JSON; "" (and nothing is read) for estimators that learn
+        nothing, and where the recipe gives the priors."""
+        if "priors" not in known_settings(self.estimator) or "priors" in self.settings:
+            return ""
+        rows = pilot_rows((rows_of(self, batch) for batch in batches), self.seed, _able)
+        if not rows:
+            return ""
+        pool = PrefixPool.of(replace(self, keep_solutions=0), rows)
+        done = self._sample(pool, open_backend(self.backend))
+        every = {id(p): p for row in pool.prefixes for p in row[:-1]} | {id(p): p for p in pool.empty.values()}
+        pilot = {
+            "solutions": len(rows),
+            "questions": len({row["question_id"] for row in rows}),
+            "rollouts": sum(len(prefix.outcomes) for prefix in every.values()),
+            "rounds": done.state.rounds,
+        }
+        return json.dumps({"priors": done.state.learnt, "pilot": pilot}, separators=(",", ":"))
+
+    def _estimator(self) -> Estimator:
+        settings = self.estimator_settings()
+        if self.learnt:
+            settings["priors"] = json.loads(self.learnt)["priors"]
+        return make_estimator(self.estimator, **settings)
 
     def _sample(self, pool: PrefixPool, backend: Backend) -> _Done:
         baselines = self._baselines(pool, backend)
         problem = self._problem(pool.rows, baselines)
-        estimator = make_estimator(self.estimator, **self.estimator_settings())
+        estimator = self._estimator()
         # `fixed` closes a prefix by its first unreadable answer: exactly what was asked for is paid for.
         state = State.empty(problem, max_missing=1 if self.estimator == "fixed" else MAX_MISSING)
         if self.estimator in USES_OWN_ANSWER:
@@ -129,7 +165,7 @@ class Rollout(RolloutSpec):
         guessing = chance([len(row["options"] or []) if self.options_shown else 0 for row in pool.rows]).tolist()
         if self.chance != "empty_prefix":
             return [_Baseline(value if self.chance == "options" else math.nan) for value in guessing]
-        empty = {row["question_id"]: Prefix(row, "") for row in pool.rows}
+        empty = pool.empty = {row["question_id"]: Prefix(row, "") for row in pool.rows}
         pool.ask([(prefix, self.k) for prefix in empty.values()], backend)
         return [_from_nothing(empty[row["question_id"]], value) for row, value in zip(pool.rows, guessing, strict=True)]
 
@@ -194,12 +230,16 @@ class Rollout(RolloutSpec):
     def _empty(self, row: Row) -> Row:
         """A row that cannot be rolled out: every count is zero and every accuracy unknown."""
         n = len(row["steps"] or [])
-        counts = {name: [0] * n for name in self.writes if name.startswith("rollout_") and name != "rollout_method"}
+        counts = {f"rollout_{name}": [0] * n for name in ("correct", "total", "unreadable", "failed")}
         floats = {name: [None] * n for name in _FIGURES}
         errors = RowErrors(self.name)
         if n and not _has_gold(row):
             errors.add("no_gold", "rollouts need a gold answer: add one, or label by merge.policy=judge alone")
         return {**counts, **floats, "errors": errors.entries}
+
+
+def _able(row: Row) -> bool:
+    return bool(row["steps"]) and _has_gold(row)
 
 
 def _has_gold(row: Row) -> bool:
