@@ -9,7 +9,7 @@ A step without + or - has no marker. Also read: openr's variant with `question`,
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -63,7 +63,7 @@ class MathShepherd(Format):
             "task": row.get("source"),
         }
 
-    def decode(self, record: Record, reading: Reading) -> Iterator[dict[str, Any]]:
+    def decode(self, record: Record, reading: Reading) -> Iterable[dict[str, Any]]:
         """One solution a record."""
         if "process" in record:
             shown, text = record["question"], record["process"]

@@ -26,6 +26,8 @@ from medprm_hf.formats.base import Problem
 from medprm_hf.formats.exact import decoder, fast, loads
 
 _CHUNK = 1 << 18
+_FEW = 8
+"""Lines decoded together: few enough that the garbage collector has nothing to look at."""
 _BOM = b"\xef\xbb\xbf"
 _WORD = secrets.token_hex(8)
 _JOINT = f',"{_WORD}",'.encode()
@@ -149,7 +151,8 @@ def _blocks(raw: IO[bytes]) -> Iterator[list[bytes]]:
         if lines:
             lines[0] = b"".join([*parts, lines[0]])
             parts = []
-            yield lines
+            for start in range(0, len(lines), _FEW):
+                yield lines[start : start + _FEW]
         parts.append(rest)
         data = _read(raw, _CHUNK)
     if any(parts):

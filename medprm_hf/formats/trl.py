@@ -10,7 +10,7 @@ whose label is unknown or neutral is joined to the next labelled one, with the t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -75,7 +75,7 @@ class Stepwise(Format):
             **({"images": [image]} if image else {}),
         }
 
-    def decode(self, record: Record, reading: Reading) -> Iterator[dict[str, Any]]:
+    def decode(self, record: Record, reading: Reading) -> Iterable[dict[str, Any]]:
         """One solution a record."""
         prompt, labels = record["prompt"], record["labels"]
         try:
@@ -137,7 +137,7 @@ class Preference(Format):
     def _shown(self, role: str, text: str) -> str | list[dict[str, str]]:
         return [{"role": role, "content": text}] if self.conversational else text
 
-    def decode(self, record: Record, reading: Reading) -> Iterator[dict[str, Any]]:
+    def decode(self, record: Record, reading: Reading) -> Iterable[dict[str, Any]]:
         """Two solutions a record: the chosen one is right, the rejected one wrong."""
         question, options, context = split_question(_text(record["prompt"]))
         rows = []

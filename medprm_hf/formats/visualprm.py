@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -133,7 +133,7 @@ class VisualPRM(Format):
         refuse_marks([whole], (IMAGE_TAG,), "solution")
         return [{"from": "human", "value": whole}, {"from": "gpt", "value": _TOKENS[label]}]
 
-    def decode(self, record: Record, reading: Reading) -> Iterator[dict[str, Any]]:
+    def decode(self, record: Record, reading: Reading) -> Iterable[dict[str, Any]]:
         """One solution a conversation; a reply that is no label is unknown."""
         turns = record["conversations"]
         if turns and turns[0]["from"] == "system":

@@ -9,7 +9,7 @@ A benchmark has no place for an unknown label: such a solution is left out and c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -67,7 +67,7 @@ class VisualProcessBench(Format):
             "data_source": row.get("source"),
         }
 
-    def decode(self, record: Record, reading: Reading) -> Iterator[dict[str, Any]]:
+    def decode(self, record: Record, reading: Reading) -> Iterable[dict[str, Any]]:
         """One solution a record."""
         response = record["response"]
         numbers = response["process_correctness"]
