@@ -32,9 +32,10 @@ def _tiles(width: int, height: int, rule: Mapping[str, Any]) -> int:
 def _patches(width: int, height: int, rule: Mapping[str, Any]) -> int:
     """32-pixel patches, scaled down to 1,536 at most, times the model's factor (OpenAI, newer small models)."""
     count = ceil(width / 32) * ceil(height / 32)
-    if count > MOST_PATCHES:
-        scale = sqrt(32**2 * MOST_PATCHES / (width * height))
-        count = min(MOST_PATCHES, floor(width * scale / 32) * ceil(height * scale / 32))
+    if count > MOST_PATCHES:  # scaled down until whole patches fit one side
+        scale = sqrt(32**2 * MOST_PATCHES / (width * height)) / 32
+        scale *= min(floor(side * scale) / (side * scale) for side in (width, height))
+        count = ceil(round(width * scale, 6)) * ceil(round(height * scale, 6))
     return ceil(count * float(rule["factor"]))
 
 

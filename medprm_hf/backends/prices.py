@@ -76,7 +76,7 @@ class PriceTable:
         """Tables in the order they are asked; read when first asked."""
         own = [_read_file(self.file)] if self.file else []
         given = [_as_table(self._extra)] if self._extra else []
-        return [*given, *own, _shipped()]
+        return [*given, *own, _shipped()]  # the shipped one last
 
     @property
     def date(self) -> str:
@@ -84,7 +84,10 @@ class PriceTable:
         return next(str(table["date"]) for table in self._tables if table.get("date"))
 
     def tariff(self, identity: str, local: bool = False) -> Tariff | None:
-        """Prices of `provider:model`; LOCAL for one's own servers; None where they are not known."""
+        """Prices of `provider:model`; None where they are not known.
+
+        One's own servers are LOCAL, unless a file of one's own puts a price on them (electricity, a rented GPU).
+        """
         known = (identity, local)
         if known not in self._known:
             self._known[known] = self._find(identity, local)
@@ -110,15 +113,14 @@ class PriceTable:
 
     def _find(self, identity: str, local: bool) -> Tariff | None:
         provider, _, model = identity.partition(":")
-        if local or provider in LOCAL_KINDS:
-            return LOCAL
-        for table in self._tables:
+        own = local or provider in LOCAL_KINDS
+        for table in self._tables[:-1] if own else self._tables:  # the shipped prices are not for one's own server
             entry = table.get("providers", {}).get(provider, {})
             models = entry.get("models", {})
             for name in (model, _SNAPSHOT.sub("", model)):
                 if name in models:
                     return _tariff(models[name], self._provider(provider))
-        return None
+        return LOCAL if own else None
 
     def _provider(self, name: str) -> dict[str, Any]:
         """What is said of a provider, nearest table first."""

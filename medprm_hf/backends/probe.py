@@ -3,8 +3,9 @@
     probe("openai:tiny?base_url=http://127.0.0.1:8000/v1")
     → Probed(answers=True, serves=("tiny",), images=True, n=True, logprobs=False, continuation=True, …)
 
-At most six requests of a few tokens are sent: plain, image, n = 2, log-probabilities, a prefix, a JSON schema. What a
-server refuses, or leaves aside, is named; None means that it could not be asked.
+At most six requests of a few tokens are sent: plain, image, n = 3, log-probabilities, a prefix, a JSON schema. What a
+server refuses is named with what it said, and so is what it silently leaves aside; None means that it could not be
+asked.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from medprm_hf.backends.tally import money
 from medprm_hf.errors import MedPRMError
 
 ASKED = ("openai", "gemini")
-"""Backends that ask a server: probed with one attempt and half a minute a request."""
+"""Backends that ask a server: probed with two attempts and half a minute a request."""
 TOKENS = 16
 SCHEMA = {
     "type": "object",
@@ -103,21 +104,42 @@ def _try(found: Probed, backend: Backend, name: str, request: Request) -> None:
         setattr(found, name, None if name == "continuation" else False)
         return
     failed = _failure(reply)
-    if failed is not None:
-        found.refused[name] = f"{failed.kind}: {failed.message}"
+    said = f"{failed.kind}: {failed.message}" if failed else _lacks(name, reply, backend)
+    if said:
+        found.refused[name] = said
     if name == "continuation":
         found.continuation = None if failed else reply.continuation
     else:
-        setattr(found, name, failed is None and _given(name, reply, backend))
+        setattr(found, name, not said)
 
 
-def _given(name: str, reply: Reply, backend: Backend) -> bool:
-    """Whether an answered request was answered in full: abilities that the backend has learnt to do without count."""
+def _lacks(name: str, reply: Reply, backend: Backend) -> str:
+    """What an answered request was answered without; empty where it has all that it asked for."""
     needs = {"response_format": "schema"}.get(name, name)
-    if getattr(getattr(backend, "abilities", None), needs, None) is False:
-        return False
-    if name == "logprobs":
-        return all(place.logprobs or place.top_logprobs for place in reply.completions)
+    learnt = getattr(getattr(backend, "abilities", None), needs, None) is False
+    if name == "n" and (learnt or len(reply.completions) < _asked_for(name)):
+        return f"one answer a call, whatever n is ({len(reply.completions)} of {_asked_for(name)} came, one by one)"
+    if name == "logprobs" and not all(place.logprobs or place.top_logprobs for place in reply.completions):
+        return "answers without log-probabilities"
+    if name == "response_format" and (learnt or not _fits(reply)):
+        return "answers outside the JSON schema"
+    if name == "continuation" and reply.continuation == "prompt":
+        return "does not continue a message itself; it is asked to in the prompt"
+    return ""
+
+
+def _asked_for(name: str) -> int:
+    """How many answers that the request for an ability asks for."""
+    return 3 if name == "n" else 1
+
+
+def _fits(reply: Reply) -> bool:
+    """Whether each answer is the object that the schema asks for, as far as it was written."""
+    for place in reply.completions:
+        text = "".join(place.text.split())
+        whole = {'{"side":"left"}', '{"side":"right"}'}
+        if not (text in whole or (place.finish_reason == "length" and any(one.startswith(text) for one in whole))):
+            return False
     return True
 
 
@@ -140,10 +162,10 @@ def _tell(found: Probed, backend: Backend, *names: tuple[str, str]) -> None:
 
 
 def _patient(spec: str) -> str:
-    """The spec of a server with one attempt and half a minute, where it says nothing else."""
+    """The spec of a server with two attempts and half a minute, where it says nothing else."""
     if spec.partition(":")[0] not in ASKED:
         return spec
-    extra = [option for option in ("attempts=1", "timeout=30") if f"{option.split('=')[0]}=" not in spec]
+    extra = [option for option in ("attempts=2", "timeout=30") if f"{option.split('=')[0]}=" not in spec]
     return f"{spec}{'&' if '?' in spec else '?'}{'&'.join(extra)}" if extra else spec
 
 
@@ -166,11 +188,10 @@ _PLAIN = Request(_user("Answer with one word: on which side is the liver?"), sam
 
 def _requests() -> Iterator[tuple[str, Request]]:
     yield "images", replace(_PLAIN, messages=_user("What colour is this?", _picture()), key="doctor/images")
-    yield "n", replace(_PLAIN, n=2, key="doctor/n")
+    yield "n", replace(_PLAIN, n=_asked_for("n"), key="doctor/n")
     yield "logprobs", replace(_PLAIN, logprobs=2, key="doctor/logprobs")
     yield "continuation", replace(_PLAIN, prefix="The liver lies on the", key="doctor/continuation")
-    schema = replace(_PLAIN, schema=SCHEMA, key="doctor/schema")
-    yield "response_format", replace(schema, messages=_user('Where is the liver? Answer as JSON {"side": …}.'))
+    yield "response_format", replace(_PLAIN, schema=SCHEMA, key="doctor/schema")  # the prompt asks for no JSON
 
 
 @cache

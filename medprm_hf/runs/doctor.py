@@ -110,7 +110,7 @@ def _show_backend(found: Probed) -> None:
     facts += [f"{name.replace('_', ' ')}: {_word(getattr(found, name))}" for name in _ABILITIES]
     console.print(f"  {'; '.join(facts)}", markup=False)
     for name, said in found.refused.items():
-        console.print(f"  refused {name}: {said}", markup=False)
+        console.print(f"  {name.replace('_', ' ')}: {said}", markup=False)
     for words in found.learnt:
         console.print(f"  in a run: {words}", markup=False)
 
