@@ -23,7 +23,7 @@ from typing import cast
 from medprm_hf.backends.books import Books, books
 from medprm_hf.backends.crew import Crew
 from medprm_hf.backends.feed import Done, Feed, Job
-from medprm_hf.backends.http_errors import UNREACHED, Refusal, Retryable, pause
+from medprm_hf.backends.http_errors import UNREACHED, Refusal, Retryable, clean, pause
 from medprm_hf.backends.journal import Entry, Journal
 from medprm_hf.backends.journal_group import GroupCommit
 from medprm_hf.backends.lanes import Lane, Lanes
@@ -204,6 +204,7 @@ class AsyncBackend:
                     return self._failed(Failure(error.kind, error.message, attempt), len(places), shared)
             else:
                 self._in_vain = 0
+                answered.answers = [clean(answer) for answer in answered.answers]
                 self._book(answered, shared)
                 return answered
         return None
@@ -222,7 +223,8 @@ class AsyncBackend:
             if error.wait is not None and error.kind == "http_429":
                 lane.limits.hold(now(), error.wait)
             if error.kind in UNREACHED:
-                lane.missed(now())
+                if len(lanes.all) > 1:  # the only lane cannot rest: its requests wait each for themselves
+                    lane.missed(now())
                 error.pause = not lanes.others_than(lane)
             else:
                 lane.reached()

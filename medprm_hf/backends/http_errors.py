@@ -12,15 +12,16 @@ no choices
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from medprm_hf.backends.protocol import Failure
+from medprm_hf.backends.protocol import Completion, Failure
 from medprm_hf.errors import AuthError, BudgetError
 
 RETRIED = frozenset({408, 409, 425, 429})
@@ -34,6 +35,11 @@ LONGEST_OBEYED = 600.0
 _POLICY = re.compile(r"content[_ ](policy|filter)|safety system", re.IGNORECASE)
 _CONTEXT = re.compile(r"context[_ ]length|maximum (context|model) length|max_model_len|too long", re.IGNORECASE)
 _KEY_LIKE = re.compile(r"\b(sk|key|Bearer)[-_ ][\w*.-]{6,}")
+
+_SECRET = ("_KEY", "_TOKEN")
+"""How the names of environment variables end whose values are never shown."""
+_SHORTEST = 8
+"""Characters; what is shorter is no key, and may stand in any text."""
 
 
 @dataclass
@@ -110,9 +116,15 @@ def pause(attempt: int, asked: float | None, first: float) -> float:
 
 def scrub(text: str, key: str = "") -> str:
     """The text without the key, and without anything that looks like one."""
-    if key:
-        text = text.replace(key, "[key]")
+    for secret in {key, *(value for name, value in os.environ.items() if name.endswith(_SECRET))}:
+        if len(secret) >= _SHORTEST:
+            text = text.replace(secret, "[key]")
     return _KEY_LIKE.sub("[key]", text)
+
+
+def clean(answer: Completion | Failure) -> Completion | Failure:
+    """A failure without keys in its message: a server may repeat what it was sent; an answer as it is."""
+    return answer if isinstance(answer, Completion) else replace(answer, message=scrub(answer.message))
 
 
 def _read(body: str) -> tuple[str, str]:

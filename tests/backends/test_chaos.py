@@ -1,0 +1,138 @@
+"""A server that misbehaves in every way at once: what it once answered whole is never asked for again."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from medprm_hf.backends import Backend, Completion, Failure, Message, Reply, Request, Sampling, open_backend
+from medprm_hf.backends.books import open_books
+from medprm_hf.backends.journal import Journal
+from medprm_hf.backends.open import close_backends
+from medprm_hf.errors import AuthError, BackendError
+from tests.backends.servers import serve
+from tests.backends.steady_server import KINDS, Steady, steady
+
+KEY = "sk-proj-SECRET0123456789abcdefgh"
+
+
+def opened(url: str, **options: Any) -> Backend:
+    plain = {"base_url": url, "backoff": 0.01, "timeout": 0.5, "attempts": 3, "give_up": 0, "concurrency": 24}
+    said = "&".join(f"{name}={value}" for name, value in (plain | options).items())
+    return open_backend(f"openai:steady?{said}")
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    close_backends()
+
+
+def asked(count: int, n: int = 4, **more: Any) -> list[Request]:
+    return [Request((Message("user", f"Question {i}?"),), n, key=f"q{i}", **more) for i in range(count)]
+
+
+def kinds(replies: list[Reply]) -> Counter[str]:
+    return Counter(place.kind for reply in replies for place in reply.places if isinstance(place, Failure))
+
+
+def test_every_request_ends_as_an_answer_or_a_named_failure(tmp_path: Path) -> None:
+    with steady(tmp_path, 0.01, 1.5, "--stubborn") as server, open_books(journal=tmp_path / "journal.sqlite"):
+        requests = asked(300)
+        first = opened(server.url).complete(requests)
+        met = {line["fault"] for line in server.lines() if line.get("fault")}
+        assert met == set(KINDS)  # each fault was met; fewer choices and finish_reason length are answers
+        assert [len(reply.places) for reply in first] == [4] * 300
+        assert kinds(first).keys() == set(KINDS.values())
+        assert all(place.message for reply in first for place in reply.places if isinstance(place, Failure))
+        done = [place for reply in first for place in reply.places if isinstance(place, Completion)]
+        assert {place.finish_reason for place in done} == {"stop", "length"}
+        assert len(done) > 900 and len({place.text for place in done}) == len(done)
+        _nothing_twice(server)
+        again = opened(server.url).complete(requests)  # only what failed is asked for again
+        _nothing_twice(server)
+        assert [reply.completions for reply in again] == [reply.completions for reply in first]
+        with Journal(tmp_path / "journal.sqlite", readonly=True) as journal:
+            kept = {row[0] for row in journal.query("SELECT text FROM answers")}
+            failed = dict(journal.query("SELECT kind, max(attempts) FROM failures GROUP BY kind"))
+        assert kept == {place.text for place in done}
+        assert failed == dict.fromkeys(KINDS.values(), 3) | {"content_filter": 1}
+
+
+def _nothing_twice(server: Steady) -> None:
+    said = Counter(text for line in server.lines() for text in line.get("texts", ()))
+    assert said and set(said.values()) == {1}
+
+
+def test_raising_k_from_4_to_16_asks_for_12(tmp_path: Path) -> None:
+    with serve() as server, open_books(journal=tmp_path / "journal.sqlite"):
+        for n in (4, 16, 16, 8):
+            replies = opened(server.url).complete(asked(3, n))
+            assert [len(reply.completions) for reply in replies] == [n] * 3
+        assert [body["n"] for body in server.seen] == [4] * 3 + [12] * 3
+        assert len({body["seed"] for body in server.seen}) == 6
+
+
+def test_at_temperature_0_one_answer_is_asked_for_once(tmp_path: Path) -> None:
+    greedy = {"sampling": Sampling(0)}
+    with serve() as server, open_books(journal=tmp_path / "journal.sqlite"):
+        for n in (3, 16):
+            assert [len(reply.completions) for reply in opened(server.url).complete(asked(2, n, **greedy))] == [n, n]
+        assert len(server.seen) == 2
+
+
+def test_two_runs_share_a_journal(tmp_path: Path) -> None:
+    shared = tmp_path / "shared.sqlite"
+    with serve() as server:
+        for count in (3, 5):
+            with open_books(journal=shared):
+                replies = opened(server.url).complete(asked(count, 2))
+                assert [reply.from_journal for reply in replies] == [0, 0, 0] if count == 3 else [2, 2, 2, 0, 0]
+        assert len(server.seen) == 5
+        with open_books(journal=tmp_path / "own.sqlite"):
+            opened(server.url).complete(asked(1, 2))
+        assert len(server.seen) == 6
+
+
+def _says_the_key(status: int) -> Any:
+    body = {"error": {"message": f"bad key {KEY}", "param": f"Bearer {KEY}"}}
+    return lambda _: (status, body, {"X-Echo": KEY})
+
+
+PROVOKED = {
+    "401": _says_the_key(401),
+    "400": _says_the_key(400),
+    "500": _says_the_key(500),
+    "429": _says_the_key(429),
+    "broken": lambda _: f'{{"choices": "{KEY}',
+    "odd": lambda _: json.dumps({"choices": [{"finish_reason": KEY, "message": {"content": "x"}}]}),
+    "filter": lambda _: json.dumps({"choices": [{"finish_reason": "content_filter", "message": {"refusal": KEY}}]}),
+    "cut": lambda _: "CUT",
+    "hang": lambda _: "HANG",
+}
+
+
+@pytest.mark.parametrize("name", PROVOKED)
+def test_a_key_is_in_no_journal_export_or_error(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from medprm_hf.backends.journal_care import export
+
+    monkeypatch.setenv("TEST_KEY", KEY)
+    file, said = tmp_path / "journal.sqlite", ""
+    with serve(*[PROVOKED[name]] * 8) as server, open_books(journal=file, ledger=tmp_path / "spent.jsonl"):
+        try:
+            replies = opened(server.url, api_key_env="TEST_KEY", timeout=0.2, attempts=2).complete(asked(2, 1))
+            said = repr(replies)
+        except (AuthError, BackendError) as error:
+            said = f"{error!r} {error}"
+        assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
+        if file.exists():
+            with Journal(file, readonly=True) as journal:
+                export(journal, tmp_path / "export.jsonl")
+        written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert said and KEY not in said and KEY.encode() not in written
+    assert name == "401" or b"failures" in (tmp_path / "export.jsonl").read_bytes()
