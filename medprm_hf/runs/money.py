@@ -56,6 +56,12 @@ def price_table(recipe: Recipe) -> PriceTable:
     return table
 
 
+def _prices(directory: Path, recipe: Recipe) -> PriceTable:
+    """The prices that the run went by: its own copy, where it has one."""
+    copy = directory / PRICES
+    return PriceTable(copy) if copy.is_file() else price_table(recipe)
+
+
 def check_budget(recipe: Recipe, identities: Iterable[tuple[str, bool]], prices: PriceTable) -> None:
     """A budget needs prices: ConfigError names the models (identity, is it local) whose price is not known."""
     if recipe.budget is None:
@@ -88,7 +94,7 @@ def summary(directory: Path, recipe: Recipe, labels: int) -> dict[str, Any]:
         "usd_per_label": round(known / labels, 9) if labels and not unknown else None,
         "unknown": unknown,
         "all_rollout_usd": _all_rollout(accounts, recipe.rollout.k * labels),
-        "all_expert_usd": round(price_table(recipe).person("expert_step") * labels, 2),
+        "all_expert_usd": round(_prices(directory, recipe).person("expert_step") * labels, 2),
         "accounts": [
             {"stage": stage, "model": identity, **tally.as_dict()}
             for (stage, identity), tally in sorted(accounts.items())
