@@ -14,30 +14,30 @@ import numpy as np
 
 from medprm_hf.labels.agreement import macro_f1
 from medprm_hf.labels.scaling import best_threshold, fit_temperature
-from medprm_hf.scoring.layout import Layout
 from medprm_hf.scoring.settings import PRMSettings
-from medprm_hf.training.data import Example, Prefixes
+from medprm_hf.training.data import Batcher, Example
 from medprm_hf.training.loss import step_logits
 
 MIN_STEPS = 50
 """With fewer labelled steps than this nothing is fitted."""
 
 
-def logits_of(model: Any, layout: Layout, examples: Sequence[Example], batch: int = 16) -> list[np.ndarray[Any, Any]]:
+def logits_of(model: Any, batcher: Batcher, examples: Sequence[Example], batch: int = 16) -> list[np.ndarray[Any, Any]]:
     """Logits of the label tokens of each example's kept steps, (kept, C), float32."""
     import torch
 
-    prefixes = Prefixes(layout)
     device = next(model.parameters()).device
     model.eval()
     found: list[np.ndarray[Any, Any]] = []
     with torch.no_grad():
         for part in _parts(examples, batch):
-            laid = [prefixes.lay(example) for example in part]
-            inputs = {name: value.to(device) for name, value in layout.collate(laid).items()}
+            laid, made = batcher.inputs(part)
+            inputs = {name: value.to(device) for name, value in made.items()}
             steps = max(len(one.positions) for one in laid)
             places = [[*one.positions, *([-1] * (steps - len(one.positions)))] for one in laid]
-            logits = step_logits(model, inputs, torch.tensor(places, device=device), layout.label_ids).cpu().numpy()
+            logits = (
+                step_logits(model, inputs, torch.tensor(places, device=device), batcher.layout.label_ids).cpu().numpy()
+            )
             found += [logits[row, : len(one.positions)] for row, one in enumerate(laid)]
     return found
 

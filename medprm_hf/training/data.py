@@ -17,6 +17,7 @@ import numpy as np
 from medprm_hf.errors import ConfigError, DataError, ImageError
 from medprm_hf.formats import read
 from medprm_hf.ids import bytes_hash, stable_seed
+from medprm_hf.imaging.load import load_image
 from medprm_hf.scoring.layout import Case, Laid, Layout, Prefix
 from medprm_hf.specs import TrainSpec
 from medprm_hf.training.targets import Targets, is_hard_negative, targets_of
@@ -101,6 +102,8 @@ class Example:
     key: str
     """Names the question, for sharing its prefix."""
     hard_negative: bool
+    references: tuple[bytes, ...] = ()
+    """Encoded images of similar cases, for two towers."""
 
 
 @dataclass
@@ -139,13 +142,26 @@ class Survey:
         return said
 
 
-def examples_of(rows: Iterable[Row], spec: TrainSpec, survey: Survey) -> list[Example]:
+class Album:
+    """Images of training questions by name: what similar cases of a row refer to. Never those of other splits."""
+
+    def __init__(self, rows: Iterable[Row] = ()) -> None:
+        self._images = {row.get("question_id"): row["image"] for row in rows if row.get("image")}
+
+    def of(self, row: Row) -> tuple[bytes, ...]:
+        """Encoded images of a row's similar cases, its own question's left out."""
+        names = [case["question_id"] for case in row.get("similar_cases") or ()]
+        known = [name for name in names if name in self._images and name != row.get("question_id")]
+        return tuple(load_image(self._images[name]).data for name in known)
+
+
+def examples_of(rows: Iterable[Row], spec: TrainSpec, survey: Survey, album: Album | None = None) -> list[Example]:
     """What of the rows can be trained on; the survey counts the rest."""
     found = []
     for place, row in enumerate(rows):
         survey.rows += 1
         try:
-            example = _example(row, spec, place)
+            example = _example(row, spec, place, album)
         except ImageError:
             survey.left_out["image cannot be read"] += 1
             continue
@@ -159,7 +175,7 @@ def examples_of(rows: Iterable[Row], spec: TrainSpec, survey: Survey) -> list[Ex
     return found
 
 
-def _example(row: Row, spec: TrainSpec, place: int) -> Example:
+def _example(row: Row, spec: TrainSpec, place: int, album: Album | None) -> Example:
     case = Case.of_row(row)
     key = f"{row.get('question_id') or place}/{bytes_hash(case.image) if case.image else ''}"
     targets = targets_of(row, spec.loss, spec.labels, spec.threshold, spec.confidence)
@@ -168,7 +184,8 @@ def _example(row: Row, spec: TrainSpec, place: int) -> Example:
         right = row.get("is_correct")
         probs = np.array([[float(bool(right)), float(not right)]])
         targets = Targets(probs * (right is not None), np.array([float(right is not None)]), np.zeros((1, 2), np.int64))
-    return Example(case, targets, key, hard)
+    references = album.of(row) if album and spec.form == "two_towers" else ()
+    return Example(case, targets, key, hard, references)
 
 
 class Prefixes:
@@ -191,6 +208,19 @@ class Prefixes:
         else:
             self._held.move_to_end(example.key)
         return self.layout.join(prefix, example.case.steps)
+
+
+class Batcher:
+    """Examples to a batch of model inputs, (B, T)."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.prefixes = Prefixes(layout)
+
+    def inputs(self, examples: Sequence[Example]) -> tuple[list[Laid], dict[str, Any]]:
+        """Each example as tokens, and all of them as one batch."""
+        laid = [self.prefixes.lay(example) for example in examples]
+        return laid, dict(self.layout.collate(laid))
 
 
 def _size(prefix: Prefix) -> int:

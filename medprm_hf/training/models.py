@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from medprm_hf.errors import ConfigError
 from medprm_hf.phantom.model import checkpoint
+from medprm_hf.registry import near
 from medprm_hf.scoring.layout import Layout
-from medprm_hf.scoring.settings import LayoutSettings
+from medprm_hf.scoring.settings import SETTINGS_FILE, LayoutSettings, load_settings
 from medprm_hf.specs import TrainSpec
 
 
@@ -35,7 +37,9 @@ def load_model(path: str, dtype: Any = None) -> Any:
     try:
         config = AutoConfig.from_pretrained(path)
         kind = AutoModelForImageTextToText if sees(config) else AutoModelForCausalLM
-        return kind.from_pretrained(path, dtype=dtype or torch.float32)
+        # On a CPU the backward pass of torch's fused attention is slower than plain products.
+        attention = {} if torch.cuda.is_available() else {"attn_implementation": "eager"}
+        return kind.from_pretrained(path, dtype=dtype or torch.float32, **attention)
     except (OSError, ValueError) as error:
         raise ConfigError(f"train.model={path!r} cannot be loaded: {error}") from error
 
@@ -55,6 +59,8 @@ def layout_settings(spec: TrainSpec) -> LayoutSettings:
         "unit": "solution" if spec.outcome else "step",
         "equal": "=" if spec.labels == "advantage" else "",
     }
+    if spec.form == "two_towers" and (Path(model_path(spec.model)) / SETTINGS_FILE).is_file():
+        own = vars(load_settings(model_path(spec.model)).layout)  # as the text PRM was trained
     try:
         return LayoutSettings(**{**own, **spec.layout})
     except TypeError as error:
@@ -103,3 +109,31 @@ def lora(spec: TrainSpec, layout: Layout, added: bool) -> Any:
         task_type="CAUSAL_LM",
         trainable_token_indices=tokens,
     )
+
+
+TOWERS: dict[str, Any] = {
+    "image_model": "hf-hub:microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224",
+    "image_lr": 1e-5,
+    "fusion_lr": 1e-4,
+    "frozen_image_layers": 0,
+    "reference_weight": 0.5,
+    "fusion_layers": 2,
+    "fusion_heads": 4,
+}
+"""Settings of train.towers and their defaults; references come with the rows' similar cases."""
+
+
+def towers(spec: TrainSpec) -> dict[str, Any]:
+    """train.towers with its defaults; ConfigError with near names for an unknown key."""
+    for name in spec.towers:
+        if name not in TOWERS:
+            raise ConfigError(f"train.towers has no {name!r}{near(name, TOWERS)}")
+    return {**TOWERS, **spec.towers}
+
+
+def group_rates(spec: TrainSpec) -> dict[str, float] | None:
+    """Learning rates by the beginning of parameter names; null: one for all."""
+    if spec.form != "two_towers":
+        return None
+    said = towers(spec)
+    return {"image_tower": said["image_lr"], "fusion": said["fusion_lr"]}

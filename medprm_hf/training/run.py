@@ -22,10 +22,21 @@ from medprm_hf.scoring.layout import Layout
 from medprm_hf.scoring.settings import PRMSettings, save_seen, save_settings
 from medprm_hf.specs import TrainSpec
 from medprm_hf.training.calibrate import calibrated, logits_of
-from medprm_hf.training.data import Example, Prefixes, Survey, examples_of, fitting, hold_back, image_hash
+from medprm_hf.training.data import (
+    Album,
+    Batcher,
+    Example,
+    Prefixes,
+    Survey,
+    examples_of,
+    fitting,
+    hold_back,
+    image_hash,
+)
 from medprm_hf.training.models import (
     fit_embeddings,
     freeze,
+    group_rates,
     layout_settings,
     load_model,
     load_processor,
@@ -78,10 +89,15 @@ def prepare(spec: TrainSpec, teaching: Sequence[Any], developing: Sequence[Any])
     layout = Layout.open(processor, layout_settings(spec), add_marker=True)
     survey = Survey()
     prefixes = Prefixes(layout)
-    training = examples_of(teaching, spec, survey)
+    references = Album(teaching)
+    training = examples_of(teaching, spec, survey, references)
     classes = check_classes([example.targets for example in training])
     training = fitting(training, prefixes, survey)
-    development = fitting(examples, prefixes, Survey()) if (examples := examples_of(developing, spec, Survey())) else []
+    development = (
+        fitting(examples, prefixes, Survey())
+        if (examples := examples_of(developing, spec, Survey(), references))
+        else []
+    )
     balance = fit_balance([example.targets for example in training], spec.balance, spec.strength)
     return Prepared(layout, training, development, balance, survey, classes)
 
@@ -94,16 +110,21 @@ def make_trainer(spec: TrainSpec, prepared: Prepared, out: Path, say: Say = prin
 
     torch.manual_seed(spec.seed)
     layout = prepared.layout
-    model = load_model(model_path(spec.model))
-    added = fit_embeddings(model, layout)
+    if spec.form == "two_towers":
+        from medprm_hf.training.towers import build_towers
+
+        model, added = build_towers(spec), False
+    else:
+        model = load_model(model_path(spec.model))
+        added = fit_embeddings(model, layout)
+        if prepared.survey.with_image and not layout.sees:
+            say(f"images are not shown: {type(model).__name__} takes text alone")
     frozen = freeze(model, spec.freeze)
-    if prepared.survey.with_image and not layout.sees:
-        say(f"images are not shown: {type(model).__name__} takes text alone")
     if frozen:
         say(f"frozen: {frozen:,} of {sum(p.numel() for p in model.parameters()):,} numbers")
     trainer = PRMTrainer(
         model,
-        layout=layout,
+        batcher=batcher_for(spec, layout, model),
         examples=prepared.training,
         development=prepared.development if "eval_strategy" in spec.trainer else (),
         balance=prepared.balance,
@@ -111,6 +132,15 @@ def make_trainer(spec: TrainSpec, prepared: Prepared, out: Path, say: Say = prin
         peft_config=lora(spec, layout, added),
     )
     return model, trainer
+
+
+def batcher_for(spec: TrainSpec, layout: Layout, model: Any) -> Batcher:
+    """Two towers are shown the images beside the tokens."""
+    if spec.form != "two_towers":
+        return Batcher(layout)
+    from medprm_hf.training.towers import TowerBatcher
+
+    return TowerBatcher(layout, model)
 
 
 def trainer_config(spec: TrainSpec, examples: int, out: Path) -> Any:
@@ -138,6 +168,7 @@ def trainer_config(spec: TrainSpec, examples: int, out: Path) -> Any:
         "loss": spec.loss,
         "concentration": spec.concentration,
         "curriculum": spec.curriculum,
+        "group_rates": group_rates(spec),
         "save_strategy": "steps",
         "save_steps": max(1, min(500, steps // 4)),
         "save_total_limit": 2,
@@ -174,13 +205,15 @@ def _finish(
     }
     settings = PRMSettings(
         prepared.layout.settings,
+        "two_towers" if spec.form == "two_towers" else "language",
         base=spec.model,
         offsets=tuple(round(offset, 4) for offset in prepared.balance.offsets()),
         trained_on=facts,
     )
     figures: dict[str, Any] = {"development_solutions": 0, "fitted": False}
     if prepared.development:
-        logits = logits_of(trained, prepared.layout, prepared.development)
+        batcher = batcher_for(spec, prepared.layout, trained)
+        logits = logits_of(trained, batcher, prepared.development)
         settings, figures = calibrated(settings, logits, prepared.development)
     trained.save_pretrained(out)
     prepared.layout.processor.save_pretrained(out)

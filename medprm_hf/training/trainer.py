@@ -1,6 +1,8 @@
 """`PRMTrainer`: TRL's SFTTrainer with a loss on step ends; accelerate, FSDP, DeepSpeed, PEFT and resume come with it.
 
-    trainer = PRMTrainer(model, layout=layout, examples=examples, balance=balance, args=PRMConfig(output_dir="prm"))
+    trainer = PRMTrainer(
+        model, batcher=Batcher(layout), examples=examples, balance=balance, args=PRMConfig(output_dir="prm")
+    )
     trainer.train()
 
 A batch holds, beside the model's inputs: `positions` (B, S), -1 where there is no step; `labels` (B, S), the class,
@@ -22,8 +24,7 @@ from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 
 from medprm_hf.errors import ConfigError
-from medprm_hf.scoring.layout import Layout
-from medprm_hf.training.data import Example, Prefixes
+from medprm_hf.training.data import Batcher, Example
 from medprm_hf.training.loss import beta_binomial, cross_entropy, step_logits
 from medprm_hf.training.targets import Balance
 
@@ -55,15 +56,14 @@ class PRMConfig(SFTConfig):  # type: ignore[misc]
 class PRMCollator:
     """Examples by their number to a batch; what depends on chance is not here, so that a resumed run sees the same."""
 
-    def __init__(self, layout: Layout, examples: Sequence[Example], balance: Balance) -> None:
-        self.layout, self.examples, self.balance = layout, examples, balance
-        self.prefixes = Prefixes(layout)
+    def __init__(self, batcher: Batcher, examples: Sequence[Example], balance: Balance) -> None:
+        self.batcher, self.examples, self.balance = batcher, examples, balance
+        self.layout = batcher.layout
 
     def __call__(self, features: Sequence[dict[str, int]]) -> dict[str, Any]:
         """The batch of the rows that the features name."""
         chosen = [self.examples[feature["row"]] for feature in features]
-        laid = [self.prefixes.lay(example) for example in chosen]
-        batch: dict[str, Any] = self.layout.collate(laid)
+        laid, batch = self.batcher.inputs(chosen)
         steps = max(len(one.positions) for one in laid)
         classes = len(self.layout.label_ids)
         positions = torch.full((len(laid), steps), -1)
@@ -135,23 +135,23 @@ class PRMTrainer(SFTTrainer):  # type: ignore[misc]
         self,
         model: Any,
         *,
-        layout: Layout,
+        batcher: Batcher,
         examples: Sequence[Example],
         balance: Balance,
         args: PRMConfig,
         development: Sequence[Example] = (),
         **rest: Any,
     ) -> None:
-        self.layout, self.examples = layout, [*examples, *development]
+        self.layout, self.examples = batcher.layout, [*examples, *development]
         self.trained = len(examples)
         held = Dataset.from_dict({"row": range(self.trained, len(self.examples))}) if development else None
         super().__init__(
             model=model,
             args=args,
-            data_collator=PRMCollator(layout, self.examples, balance),
+            data_collator=PRMCollator(batcher, self.examples, balance),
             train_dataset=Dataset.from_dict({"row": range(self.trained)}),
             eval_dataset=held,
-            processing_class=layout.processor,
+            processing_class=self.layout.processor,
             **rest,
         )
         self.add_callback(StopAtNoNumber())
