@@ -78,7 +78,7 @@ class CaseJSON(Format):
                 "vitals": {},
             },
             "image": {"path": writing.image(row), "view": None, "quality": None},
-            "question": shown_question({**row, "clinical_context": None}),
+            "question": shown_question(row, with_context=False),
             "gold_standard": {"findings": [], "diagnosis": row.get("answer"), "icd10": None, "confidence": None},
             "solution_steps": steps,
             "annotation_metadata": _annotation(row, steps),

@@ -26,11 +26,14 @@ def same(ours: Any, theirs: Any) -> bool:
 
 def difference(ours: Any, theirs: Any) -> Patch | None:
     """What turns `ours` into `theirs`; null if nothing."""
-    if isinstance(ours, dict) and isinstance(theirs, dict):
-        return _of_objects(ours, theirs)
-    if isinstance(ours, list) and isinstance(theirs, list) and len(ours) <= len(theirs):
-        return _of_lists(ours, theirs)
-    if type(ours) is type(theirs) and ours == theirs:
+    kind = type(ours)
+    if kind is not type(theirs):
+        return {"value": theirs, "of": _print(ours)}
+    if kind is dict:
+        return None if same(ours, theirs) else _of_objects(ours, theirs)
+    if kind is list and len(ours) <= len(theirs):
+        return None if same(ours, theirs) else _of_lists(ours, theirs)
+    if ours == theirs:
         return None
     return {"value": theirs, "of": _print(ours)}
 

@@ -115,13 +115,13 @@ def letter_or_none(index: int | None) -> str | None:
     return None if index is None else _letters(26)[index] if 0 <= index < 26 else letter(index)
 
 
-def shown_question(row: Row) -> str:
+def shown_question(row: Row, with_options: bool = True, with_context: bool = True) -> str:
     """Context, earlier turns, question and options, as every model of this project is shown them."""
-    options = row.get("options")
+    options = row.get("options") if with_options else None
     shown = _with_options(row["question"], tuple(options)) if options else row["question"]
     if row.get("turns"):
         shown = "\n".join(f"{turn['role']}: {turn['text']}" for turn in row["turns"]) + f"\n{shown}"
-    if row.get("clinical_context"):
+    if with_context and row.get("clinical_context"):
         shown = f"Clinical context: {row['clinical_context']}\n{shown}"
     return shown
 

@@ -19,6 +19,7 @@ from medprm_hf.formats.medprm_text import MARKER
 
 _FIRST = "Step 1: "
 _STARTS = (_FIRST, *(f"\nStep {number}: " for number in range(2, 100)))
+_KEYS = ["input", "label", "task"]
 _SIGNS = {RIGHT, WRONG}
 _NUMBER = re.compile(r"(?:\A|\n)Step (\d+): ")
 
@@ -79,6 +80,8 @@ class MathShepherd(Format):
         if not signs:
             raise Refused("no_steps", f"no step ends with {MARKER!r}", "input")
         steps = _plain_steps(parts)
+        # A record like those that our writer makes is sure to come back, so that it need not be tried.
+        exact = steps and not parts[-1] and list(record) == _KEYS and record["input"][len(shown)] == " "
         question, options, context = split_question(shown)
         row = reading.row(
             question=question, options=options, clinical_context=context, source=record.get("task"), steps=steps,
@@ -90,7 +93,8 @@ class MathShepherd(Format):
                 steps += found
                 row["labels"] = [*row["labels"][: len(steps) - len(found)], *[UNKNOWN] * (len(found) - 1), sign]
         reading.name(row)
-        reading.keep([row], [record])
+        if not exact:
+            reading.keep([row], [record])
         return (row,)
 
     @classmethod

@@ -12,7 +12,7 @@ repository writes them). A step without value has no `<prm>`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -68,7 +68,7 @@ class MMPRM(Format):
             yield {**told, "image_path": writing.image(first), **_grown(root, paths)}
             return
         for path in paths:
-            process = _JOINT.join(text + MARKER for text, _ in path)
+            process = _text_of(path)
             values = [value for _, value in path]
             if self.shape == "paths":
                 yield {
@@ -92,6 +92,8 @@ class MMPRM(Format):
         if self.values == "hard":
             values = [hard.get(label) for label in step_labels(row)]
         writing.leave_out("steps without a value", values.count(None))
+        if None not in values and not self.early_stop:
+            return list(zip(row["steps"], values, strict=True))
         path: list[tuple[str, float]] = []
         waiting: list[str] = []
         for text, value in zip(row["steps"], values, strict=True):
@@ -105,7 +107,7 @@ class MMPRM(Format):
             writing.skip("rows without a step that has a value")
         return path
 
-    def decode(self, record: Record, reading: Reading) -> Iterator[dict[str, Any]]:
+    def decode(self, record: Record, reading: Reading) -> Iterable[dict[str, Any]]:
         """One row a path; trees give one a leaf."""
         if "conversations" in record:
             human, reply = record["conversations"][-2:]
@@ -114,22 +116,39 @@ class MMPRM(Format):
                 raise Refused("unknown_first_turn", f"the human turn has no {_PROCESS!r}", "conversations")
             shown = shown.removeprefix("<image>\n").removeprefix(_QUESTION)
             paths, answer = [_path_of(process, reply["value"])], None
+            exact = (
+                self == MMPRM()
+                and list(record) == ["id", "image", "conversations"]
+                and [list(turn.items()) for turn in record["conversations"]]
+                == [
+                    [("from", "human"), ("value", f"{_QUESTION}{shown}{_PROCESS}{_text_of(paths[0])}")],
+                    [("from", "gpt"), ("value", reply["value"])],
+                ]
+                and None not in reply["value"]
+                and type(record["id"]) is str
+                and type(record["image"]) in (str, type(None))
+                and record["image"] != ""
+                and MARKER not in shown
+            )
         else:
+            exact = False
             shown, answer = record["question"], record.get("answer", record.get("correct_answer"))
             paths = _paths(record)
         question, options, context = split_question(shown)
         rows = []
+        named = record.get("id")
         for path in paths:
-            row = reading.row(question=question, options=options, clinical_context=context, answer=answer)
-            row["answer_index"] = answer_place(answer, options)
-            row.update(steps=[text for text, _ in path], expected_accuracy=[value for _, value in path])
+            row = reading.row(
+                question=question, options=options, clinical_context=context, answer=answer,
+                answer_index=answer_place(answer, options), steps=[text for text, _ in path],
+                expected_accuracy=[value for _, value in path],
+            )
             reading.image(record.get("image", record.get("image_path")), row)
-            named = record.get("id")
             reading.name(row, None if named is None else str(named))
             rows.append(row)
-        if rows and self._shape_of(record) == self.shape:
+        if rows and not exact and self._shape_of(record) == self.shape:
             reading.keep(rows, [record])
-        yield from rows
+        return rows
 
     def _shape_of(self, record: Mapping[str, Any]) -> str:
         return "train" if "conversations" in record else "paths" if "process" in record else "tree"
@@ -141,6 +160,10 @@ class MMPRM(Format):
         if isinstance(turns, list) and turns:
             return isinstance(turns[-1].get("value"), list)
         return MARKER in str(record.get("process")) or {"children", "question"} <= record.keys()
+
+
+def _text_of(path: Sequence[tuple[str, float | None]]) -> str:
+    return _JOINT.join([text + MARKER for text, _ in path])
 
 
 def _path_of(process: str, values: Sequence[float]) -> list[tuple[str, float | None]]:

@@ -11,7 +11,7 @@ Also read: VL-PRM300K, whose rows carry `uid` and `image_path` beside these keys
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -21,6 +21,8 @@ from medprm_hf.formats.marks import answer_place, shown_question, split_question
 from medprm_hf.text.prompts import solve_prompt
 
 IMAGE_TAG = "<image>\n"
+_KEYS = ["question", "question_orig", "answer", "response", "steps_with_score", "num_mc_sequences"]
+_STEP_KEYS = ("step", "score", "num_mc_correct", "num_mc_total")
 
 
 @dataclass(frozen=True)
@@ -51,19 +53,24 @@ class VisualPRMRaw(Format):
         right = row.get("rollout_correct") or [None] * count
         total = row.get("rollout_total") or [None] * count
         image = writing.image(row)
-        prompt = _prompt(shown_question({**row, "options": None}), tuple(row.get("options") or ()))
+        prompt = _prompt(shown_question(row, with_options=False), tuple(row.get("options") or ()))
         record: dict[str, Any] = {"image": image} if image else {}
         record.update(
             question=f"{IMAGE_TAG}{prompt}" if image else prompt,
             question_orig=shown_question(row),
             answer=row.get("answer"),
             response=row.get("solution") or "\n\n".join(steps),
-            steps_with_score=[_scored(*step) for step in zip(steps, mc, right, total, strict=True)],
-            num_mc_sequences=max((number for number in total if number is not None), default=0),
+            steps_with_score=[
+                {"step": step, "score": 0.0, "num_mc_correct": 0, "num_mc_total": 0}
+                if score is None
+                else {"step": step, "score": score, "num_mc_correct": correct, "num_mc_total": number}
+                for step, score, correct, number in zip(steps, mc, right, total, strict=True)
+            ],
+            num_mc_sequences=max(filter(None, total), default=0),
         )
         yield record
 
-    def decode(self, record: Record, reading: Reading) -> Iterator[dict[str, Any]]:
+    def decode(self, record: Record, reading: Reading) -> Iterable[dict[str, Any]]:
         """One solution a record."""
         scored = record["steps_with_score"]
         if not scored:
@@ -71,17 +78,20 @@ class VisualPRMRaw(Format):
         shown = record.get("question_orig")
         shown = record["question"].removeprefix(IMAGE_TAG) if shown is None else shown
         question, options, context = split_question(shown)
-        row = reading.row(question=question, options=options, clinical_context=context)
-        row.update(answer=record.get("answer"), answer_index=answer_place(record.get("answer"), options))
-        row["solution"] = record.get("response")
-        row["steps"] = [step["step"] for step in scored]
-        row["rollout_correct"] = [step["num_mc_correct"] for step in scored]
-        row["rollout_total"] = [step["num_mc_total"] for step in scored]
-        row["expected_accuracy"] = [None if step["num_mc_total"] == 0 else step["score"] for step in scored]
+        answer = record.get("answer")
+        total = [step["num_mc_total"] for step in scored]
+        row = reading.row(
+            question=question, options=options, clinical_context=context, answer=answer,
+            answer_index=answer_place(answer, options), solution=record.get("response"),
+            steps=[step["step"] for step in scored], rollout_total=total,
+            rollout_correct=[step["num_mc_correct"] for step in scored],
+            expected_accuracy=[None if n == 0 else step["score"] for n, step in zip(total, scored, strict=True)],
+        )
         reading.image(record.get("image") or record.get("image_path"), row)
         reading.name(row)
-        reading.keep([row], [record])
-        yield row
+        if not _as_written(record, row):
+            reading.keep([row], [record])
+        return (row,)
 
     @classmethod
     def recognises(cls, record: Mapping[str, Any], head: Mapping[str, Any]) -> bool:
@@ -89,12 +99,24 @@ class VisualPRMRaw(Format):
         return "steps_with_score" in record
 
 
+def _as_written(record: Mapping[str, Any], row: Row) -> bool:
+    """Whether our writer is sure to give the record back as it stands, so that it need not be tried."""
+    keys, scored, image = list(record), record["steps_with_score"], record.get("image")
+    if keys != (_KEYS if image is None else ["image", *_KEYS]) or not (image is None or type(image) is str and image):
+        return False
+    prompt = _prompt(shown_question(row, with_options=False), tuple(row["options"]))
+    return bool(
+        record["question"] == (f"{IMAGE_TAG}{prompt}" if image else prompt)
+        and type(record["question_orig"]) is str
+        and row["solution"]
+        and {*map(tuple, scored)} == {_STEP_KEYS}
+        and {*map(type, row["rollout_correct"]), *map(type, row["rollout_total"])} == {int}
+        and {*map(type, row["expected_accuracy"])} == {float}  # no step without rollouts among them
+        and type(record["num_mc_sequences"]) is int
+        and record["num_mc_sequences"] == max(row["rollout_total"])
+    )
+
+
 @lru_cache(maxsize=64)  # solutions of one question come together
 def _prompt(shown: str, options: tuple[str, ...]) -> str:
     return solve_prompt(shown, options)
-
-
-def _scored(step: str, mc: float | None, right: int | None, total: int | None) -> dict[str, Any]:
-    if mc is None:
-        return {"step": step, "score": 0.0, "num_mc_correct": 0, "num_mc_total": 0}
-    return {"step": step, "score": mc, "num_mc_correct": right, "num_mc_total": total}
