@@ -40,14 +40,20 @@ _DENIALS = frozenset("no not non never without neither nor unlikely excluded exc
 
 _SPECIAL = re.compile(r"<\|[^|<>\n]{1,24}\|>|</?s>|<eos>|<prm>|</?answer>|<end_of_turn>")
 _LATEX = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|rm|bf)\s?\{([^{}]{0,400})\}")
+_ESCAPED = re.compile(r"\\([()\[\]])")
 _EMPHASIS = re.compile(r"\*{2,3}|(?<!\w)\*|\*(?!\w)|(?<!\w)_{1,3}|_{1,3}(?!\w)|`")
 _EDGES = " \t\r\n\"'“”‘’«»$#"
 
 
 def strip_markup(text: str) -> str:
     """A statement without emphasis, LaTeX wrappers, quotes at its edges, end-of-text tokens and step markers."""
-    text = re.sub(r"\\([()\[\]])", r"\1", _LATEX.sub(r"\1", _SPECIAL.sub("", text)))
-    text = re.sub(r"\s+", " ", _EMPHASIS.sub("", text)).strip(_EDGES)
+    if "<" in text:
+        text = _SPECIAL.sub("", text)
+    if "\\" in text:
+        text = _ESCAPED.sub(r"\1", _LATEX.sub(r"\1", text))
+    if "*" in text or "_" in text or "`" in text:
+        text = _EMPHASIS.sub("", text)
+    text = " ".join(text.split()).strip(_EDGES)
     return text.removesuffix(" ки").removeprefix("- ").rstrip(_EDGES)
 
 
