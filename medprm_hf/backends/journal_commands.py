@@ -28,14 +28,14 @@ def stats_table(where: Path) -> Table:
     file = journal_file(where)
     with Journal(file, readonly=True) as journal:
         kept = stats(journal)
-    table = Table(title=f"{file}, {file.stat().st_size / 1e6:.1f} MB")
-    headings = ("model", "requests", "answers", "failures", "lacking", "prompt tokens", "tokens", "from", "to")
-    for heading in headings:
+    table = Table(title=f"{file.name}, {file.stat().st_size / 1e6:.1f} MB")
+    for heading in ("model", "requests", "answers", "failures", "lacking", "tokens", "last"):
         table.add_column(heading, justify="left" if heading == "model" else "right", overflow="fold")
     for entry in kept:
         counts = (entry.requests, entry.answers, entry.failures, entry.lacking)
-        tokens = (entry.prompt_tokens, entry.completion_tokens)
-        table.add_row(entry.identity, *map(str, (*counts, *tokens)), _day(entry.first), _day(entry.last))
+        tokens = f"{entry.prompt_tokens} + {entry.completion_tokens}"
+        table.add_row(entry.identity, *map(str, counts), tokens, _day(entry.last))
+    table.caption = "failures: each time a draw failed; lacking: draws that have not been answered since"
     return table
 
 
@@ -65,4 +65,4 @@ def prune_journal(where: Path, days: float | None, model: str | None, failures: 
 
 
 def _day(seconds: float | None) -> str:
-    return "-" if seconds is None else datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
+    return "-" if seconds is None else datetime.fromtimestamp(seconds).strftime("%Y-%m-%d")

@@ -43,10 +43,10 @@ PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL")
 """WAL with `synchronous=NORMAL`: a commit is a write into the operating system's memory, so what is committed survives
 any end of this process, kill -9 included. Only a power cut can take the last seconds (it never damages the file).
 
-Measured per 1,000 answers of 2 KB, one a request (tests/benchmarks/journal_cost.py): NORMAL 56 ms of CPU when each
-answer is committed alone, 25 ms in groups of 16 (`journal_group.py`); FULL, which an fsync a commit makes safe from
-power cuts too, 128 ms alone, 33 ms in groups, and on a slow disk seconds of waiting; OFF 47 and 24 ms, but a power cut
-could damage the file. Names and lookup come to 15 ms, and an image's hash to 0.1 ms for 200 KB, once a turn.
+CPU per 1,000 answers of 2 KB, one a request, names and lookup included (tests/benchmarks/journal_cost.py): NORMAL 75 ms
+where each answer is committed alone, 43 ms in groups of 16 (`journal_group.py`), 14 and 12 ms where a request has 16
+answers; FULL, which an fsync a commit makes safe from power cuts too, 421 and 68 ms, and alone 5 s of waiting for the
+disk; OFF 62 and 38 ms, but a power cut could damage the file. So: NORMAL, and groups wherever responses come in bursts.
 """
 
 

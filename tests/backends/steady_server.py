@@ -16,7 +16,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,10 +92,11 @@ class Manners:
     async def misbehave(self, request: web.Request, fault: str | None) -> web.StreamResponse | None:
         if fault == "cut":
             broken = web.StreamResponse(headers={"Content-Length": "9999", "Content-Type": "application/json"})
-            await broken.prepare(request)
-            await broken.write(b'{"choices": [{"index": 0, "message": {"content": "Step 1')
-            assert request.transport is not None
-            request.transport.close()
+            with suppress(ConnectionError):  # the client may be dead by now
+                await broken.prepare(request)
+                await broken.write(b'{"choices": [{"index": 0, "message": {"content": "Step 1')
+            if request.transport is not None:
+                request.transport.close()
             return broken
         answers: dict[str | None, tuple[int, str, dict[str, str]]] = {
             "429": (429, '{"error": {"message": "slow down"}}', {"Retry-After": "0.1"}),

@@ -234,7 +234,7 @@ def run(*words: str) -> str:
 
 def test_stats_say_what_a_journal_holds(recorded: Path) -> None:
     line = next(line for line in run("stats", str(recorded)).splitlines() if MODEL in line)
-    assert line.replace("│", " ").split()[1:7] == ["4", "6", "1", "1", "40", "18"]
+    assert line.replace("│", " ").split()[1:8] == ["4", "6", "1", "1", "40", "+", "18"]
 
 
 def test_an_export_holds_one_request_a_line(recorded: Path, tmp_path: Path) -> None:
