@@ -96,8 +96,9 @@ class MedPRM(Format):
             "answer": row.get("final_answer") if place is None else letter_or_none(place),
             "score": "None" if right is None else int(right),
         }
+        whole = all(known)
         for key, values in self._lists(row, labels).items():
-            chosen = [value for value, has in zip(values, known, strict=True) if has]
+            chosen = values if whole else [value for value, has in zip(values, known, strict=True) if has]
             if None in chosen:
                 writing.leave_out(f"{key} lists with an unknown value at a marked step")
             elif values:
@@ -168,6 +169,8 @@ def _spread(solution: Mapping[str, Any], key: str, known: Sequence[bool]) -> lis
     if len(values) != sum(known):
         message = f"{key} has {len(values)} labels for {sum(known)} markers"
         raise Refused("uneven_steps", message, key)
+    if all(known):
+        return list(values)
     left = iter(values)
     return [next(left) if has else None for has in known]
 

@@ -36,7 +36,7 @@ class Marked(NamedTuple):
 
 def flat(text: str) -> str:
     """Line breaks become single spaces."""
-    return _BREAKS.sub(" ", text) if "\n" in text or "\r" in text else text
+    return _BREAKS.sub(" ", text) if "\r" in text else text.replace("\n", " ")
 
 
 def marked(steps: Sequence[str], known: Sequence[bool]) -> str:

@@ -46,7 +46,7 @@ def case_row(record: Mapping[str, Any], reading: Reading, dataset: str | None, c
     row = reading.row()
     fill_case(row, record, reading, "image_url", "gold")
     fill_solution(row, {"solution_index": record.get("sol_num")}, dataset, case_id)
-    fill_steps(row, steps, "mc_score", "", "")
+    fill_steps(row, steps, steps, "mc_score")
     return row
 
 
@@ -141,7 +141,7 @@ class VMPBrowser(Format):
         texts = [*end["prefix_steps"], end["current_step"]]
         steps = [{**own.get(number, {}), **text} for number, text in enumerate(texts, start=1)]
         refuse_placeholder(steps)
-        fill_steps(row, steps, "mc_score", "", "")
+        fill_steps(row, steps, steps, "mc_score")
         return row
 
     def _rationale(self, record: Mapping[str, Any], reading: Reading) -> dict[str, Any]:

@@ -7,6 +7,7 @@ Our `source` is its `dataset`, our `question_id` its `case_id`, our `solution_in
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from medprm_hf.formats.base import Reading, Refused, Row
@@ -30,6 +31,7 @@ CASE_LOSSES = (
 )
 
 
+@lru_cache(maxsize=256)
 def case_type(modality: str | None) -> str | None:
     """The tool's name of a domain: Radiology, Pathology or Clinical; null if the modality does not tell."""
     found = domain(modality)
@@ -92,14 +94,21 @@ def fill_solution(row: dict[str, Any], record: Mapping[str, Any], dataset: str |
     )
 
 
-def fill_steps(row: dict[str, Any], steps: Sequence[Mapping[str, Any]], mc: str, right: str, total: str) -> None:
-    """Step columns; `mc`, `right` and `total` are the keys of the scores."""
+def fill_steps(
+    row: dict[str, Any],
+    steps: Sequence[Mapping[str, Any]],
+    scores: Sequence[Mapping[str, Any]],
+    mc: str,
+    right: str = "",
+    total: str = "",
+) -> None:
+    """Step columns, [num_steps]: titles and texts from `steps`, labels and scores (under these keys) from `scores`."""
     if not steps:
         raise Refused("no_steps", "the solution has no steps", "steps")
     row["step_titles"] = [step.get("title") or "" for step in steps]
     row["steps"] = [step["text"] for step in steps]
-    row["labels"] = [step.get("label") or UNKNOWN for step in steps]
+    row["labels"] = [score.get("label") or UNKNOWN for score in scores]
     for column, key in (("expected_accuracy", mc), ("rollout_correct", right), ("rollout_total", total)):
-        values = [step.get(key) for step in steps]
         if column in row:
+            values = [score.get(key) for score in scores]
             row[column] = None if values.count(None) == len(values) else values

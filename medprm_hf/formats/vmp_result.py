@@ -64,7 +64,7 @@ class VMPSolutions(Format):
         row = reading.row()
         fill_case(row, record, reading, "image", "gold_index")
         fill_solution(row, record, record.get("dataset"), record["case_id"])
-        fill_steps(row, record["steps"], "expected_accuracy", "rollout_success", "rollout_total")
+        fill_steps(row, record["steps"], record["steps"], "expected_accuracy", "rollout_success", "rollout_total")
         reading.keep([row], [record])
         yield row
 
@@ -113,10 +113,17 @@ class VMPResult(Format):
         writing.leave_out("labels that are not + or - (written as null)", steps.labels.count(None))
         answer = answer_keys(row)
         columns = (steps.titles, steps.texts, steps.right, steps.total, steps.mc, steps.labels)
-        keys = ("title", "text", "success", "total", "mc_score", "label")
         results = [
-            {"step": number, **dict(zip(keys, values, strict=True))}
-            for number, values in enumerate(zip(*columns, strict=True), start=1)
+            {
+                "step": number,
+                "title": title,
+                "text": text,
+                "success": right,
+                "total": total,
+                "mc_score": mc,
+                "label": label,
+            }
+            for number, (title, text, right, total, mc, label) in enumerate(zip(*columns, strict=True), start=1)
         ]
         return {
             "solution_index": (row.get("solution_index") or 0) + 1,
@@ -175,8 +182,9 @@ class VMPResult(Format):
             fill_case(row, record, reading, "image_url", "gold")
             fill_solution(row, solution, reading.head.get("dataset"), record["id"])
             results = {result["step"]: result for result in solution.get("step_results") or []}
-            steps = [{**results.get(number, {}), **step} for number, step in enumerate(solution["steps"], start=1)]
-            fill_steps(row, steps, "mc_score", "success", "total")
+            steps = solution["steps"]
+            scores = [results.get(number, {}) for number in range(1, len(steps) + 1)]
+            fill_steps(row, steps, scores, "mc_score", "success", "total")
             row["generator"] = sampled(solution.get("sampling"))
             rows.append(row)
         if rows:

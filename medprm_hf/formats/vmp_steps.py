@@ -96,14 +96,9 @@ class StepsJSONL(_OneAStep):
         fill_case(row, end, reading, "image", "gold_index")
         fill_solution(row, end, end.get("dataset"), end["case_id"])
         own = {record["current_step"]["step_index"]: record for record in records}
-        steps = [*end["prefix_steps"], {**end["current_step"], **_scores(end)}]
-        fill_steps(
-            row,
-            [{**step, **_scores(own.get(step["step_index"], step))} for step in steps],
-            "expected_accuracy",
-            "rollout_success",
-            "rollout_total",
-        )
+        steps = [*end["prefix_steps"], end["current_step"]]
+        scores = [own.get(step["step_index"], step) for step in steps]
+        fill_steps(row, steps, scores, "expected_accuracy", "rollout_success", "rollout_total")
         reading.keep([row], records)
         return row
 
@@ -143,11 +138,6 @@ def count_unlabelled(steps: Scored, writing: Writing) -> None:
 
 def _solution_of(record: Mapping[str, Any]) -> tuple[Any, ...]:
     return record.get("dataset"), record["case_id"], record.get("solution_index")
-
-
-def _scores(record: Mapping[str, Any]) -> dict[str, Any]:
-    wanted = ("expected_accuracy", "label", "rollout_success", "rollout_total")
-    return {key: record.get(key) for key in wanted}
 
 
 @dataclass(frozen=True)
@@ -223,9 +213,9 @@ class StepsJSON(_OneAStep):
         fill_case(row, end, reading, "image_url", "gold_index")
         fill_solution(row, end, end.get("dataset"), end["case_id"])
         own = {record["step_id"]: record for record in records}
-        texts = [*end["prefix_steps"], end["current_step"]]
-        steps = [{**own.get(number, {}), **text} for number, text in enumerate(texts, start=1)]
-        fill_steps(row, steps, "mc_score", "rollout_success", "rollout_total")
+        steps = [*end["prefix_steps"], end["current_step"]]
+        scores = [own.get(number, {}) for number in range(1, len(steps) + 1)]
+        fill_steps(row, steps, scores, "mc_score", "rollout_success", "rollout_total")
         row["generator"] = sampled(end.get("sampling"))
         reading.keep([row], records)
         return row
