@@ -17,6 +17,7 @@ from medprm_hf.labels.scaling import best_threshold, fit_temperature
 from medprm_hf.scoring.settings import PRMSettings
 from medprm_hf.training.data import Batcher, Example
 from medprm_hf.training.loss import step_logits
+from medprm_hf.training.targets import Balance
 
 MIN_STEPS = 50
 """With fewer labelled steps than this nothing is fitted."""
@@ -48,27 +49,34 @@ def _parts(examples: Sequence[Example], size: int) -> Iterator[Sequence[Example]
 
 
 def calibrated(
-    settings: PRMSettings, logits: Sequence[np.ndarray[Any, Any]], examples: Sequence[Example]
+    settings: PRMSettings,
+    logits: Sequence[np.ndarray[Any, Any]],
+    examples: Sequence[Example],
+    balance: Balance | None = None,
 ) -> tuple[PRMSettings, dict[str, Any]]:
     """The settings with temperature and threshold fitted, and figures on the same development part.
 
-    With too few labelled steps, or one class, the settings stay as they are, and the figures say so.
+    `balance` where the labels are evidence (`loss: evidence`). With too few labelled steps, or one class, the settings
+    stay as they are, and the figures say so.
     """
     differences = [one[:, 0] - one[:, 1] for one in logits]
     known = [example.targets.known[: len(one)] for example, one in zip(examples, logits, strict=True)]
-    right = [example.targets.probs[: len(one), 0] > 0.5 for example, one in zip(examples, logits, strict=True)]
     plain = replace(settings, temperature=1.0, threshold=0.5)
     shifted = [_logit(np.array(plain.scores(one.tolist()))) for one in differences]
+    right = [example.targets.probs[: len(one), 0] for example, one in zip(examples, logits, strict=True)]
+    if balance is not None:  # the labels are evidence: belief is the model's own, moved by it
+        said = [balance.evidence(example.targets)[: len(one)] for example, one in zip(examples, logits, strict=True)]
+        right = [1 / (1 + np.exp(-(one + more))) for one, more in zip(shifted, said, strict=True)]
     x, y = (np.concatenate([one[has] for one, has in zip(values, known, strict=True)]) for values in (shifted, right))
     figures: dict[str, Any] = {"development_solutions": len(examples), "development_steps": len(x)}
-    if len(x) < MIN_STEPS or y.all() or not y.any():
+    if len(x) < MIN_STEPS or (y > 0.5).all() or not (y > 0.5).any():
         return settings, {**figures, "fitted": False}
     temperature = fit_temperature(x, y)
     scores = 1 / (1 + np.exp(-x / temperature))
     threshold = best_threshold(scores, y)
     fitted = replace(settings, temperature=round(temperature, 4), threshold=round(threshold, 4))
-    said = np.where(scores > threshold, "+", "-").tolist()
-    agreement = macro_f1([said], [np.where(y, "+", "-").tolist()]).macro_f1
+    labels = np.where(scores > threshold, "+", "-").tolist()
+    agreement = macro_f1([labels], [np.where(y > 0.5, "+", "-").tolist()]).macro_f1
     return fitted, {**figures, "fitted": True, "macro_f1_with_labels": agreement}
 
 

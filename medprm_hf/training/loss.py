@@ -51,10 +51,24 @@ def cross_entropy(logits: Tensor, mass: Tensor) -> Tensor:
     return -(mass * logits.log_softmax(-1)).sum()
 
 
-def beta_binomial(logits: Tensor, counts: Tensor, mass: Tensor, concentration: float) -> Tensor:
+def from_evidence(logits: Tensor, evidence: Tensor, scale: Tensor) -> Tensor:
+    """Cross-entropy towards what the model believes after it has seen the evidence (one step of EM).
+
+    Without balance its gradient is that of -log(P L+ + (1 - P) L-), the likelihood of the signals themselves. Balance
+    has moved the logits by log(scale of + / scale of -): the belief is taken before that.
+    """
+    if logits.shape[-1] != 2:
+        raise ConfigError("loss: evidence needs labels + and - alone: use labels: final")
+    moved = (scale[..., 0].clamp(min=1e-9) / scale[..., 1].clamp(min=1e-9)).log()
+    right = (logits[..., 0] - logits[..., 1]).detach() - moved + evidence
+    belief = torch.stack([right.sigmoid(), (-right).sigmoid()], -1)
+    return cross_entropy(logits, belief * scale)
+
+
+def beta_binomial(logits: Tensor, counts: Tensor, scale: Tensor, concentration: float) -> Tensor:
     """Sum over steps of the negative log-likelihood of k of n, P ~ Beta(p c, (1 - p) c), p the model's P(+).
 
-    It trusts 8 of 8 more than 1 of 1, and forgives rollouts of one prefix that fall alike. Weights are those of mass.
+    It trusts 8 of 8 more than 1 of 1, and forgives rollouts of one prefix that fall alike.
     """
     if logits.shape[-1] != 2:
         raise ConfigError("loss: counts needs labels + and - alone: use labels: final or rollouts")
@@ -62,8 +76,10 @@ def beta_binomial(logits: Tensor, counts: Tensor, mass: Tensor, concentration: f
     right, read = counts[..., 0].to(p), counts[..., 1].to(p)
     a, b = p * concentration, (1 - p) * concentration
     likelihood = _log_beta(right + a, read - right + b) - _log_beta(a, b)
+    share = right / read.clamp(min=1)
+    weights = share * scale[..., 0] + (1 - share) * scale[..., 1]
     # Divided by the rollouts read, so that a step counts as one step, however often it was sampled.
-    return -(likelihood / read.clamp(min=1) * mass.sum(-1)).sum()
+    return -(likelihood / read.clamp(min=1) * weights).sum()
 
 
 def _log_beta(a: Tensor, b: Tensor) -> Tensor:

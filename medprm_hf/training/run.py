@@ -214,7 +214,8 @@ def _finish(
     if prepared.development:
         batcher = batcher_for(spec, prepared.layout, trained)
         logits = logits_of(trained, batcher, prepared.development)
-        settings, figures = calibrated(settings, logits, prepared.development)
+        evidence = prepared.balance if spec.loss == "evidence" else None
+        settings, figures = calibrated(settings, logits, prepared.development, evidence)
     trained.save_pretrained(out)
     prepared.layout.processor.save_pretrained(out)
     save_settings(out, settings)

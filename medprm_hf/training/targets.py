@@ -2,12 +2,19 @@
 
     labels ["+", "-", "?"]  hard    ->  probs [[1, 0], [0, 1], [0, 0]]   weights [1, 1, 0]
     label_p [0.9, 0.2, ·]   soft    ->  probs [[.9, .1], [.2, .8], [0, 0]]
+    label_p as evidence: what the signals of this step say beyond the prior of its position (below)
     8 of 8, 1 of 8, 0 of 0  counts  ->  counts [[8, 8], [1, 8], [0, 0]]  weights [1, 1, 0]
 
 Unknown is a weight of 0, never a class. Balance: rare classes at each step position weigh more, so that an error that
 is rare where it stands is learnt at all (of the phantom world's 9 % location errors plain cross-entropy finds none).
 That moves every logit by a known amount, log(weight of + / weight of -); `Balance.offsets` is taken back out when
 scoring.
+
+Evidence. A posterior label_p holds the prior: where wrong steps are rare, even a judge who says - leaves it near 1,
+and a model trained on it learns that such a step is never wrong. The *likelihood ratio* of the signals, odds(label_p)
+/ odds of the prior, has no such pull. With `loss: evidence` the model's own belief takes the prior's place: each step
+counts as right with P = sigmoid(logit of the model + log ratio), so noise averages out over like steps (expectation-
+maximisation; Raykar et al. 2010, "Learning from crowds").
 """
 
 from __future__ import annotations
@@ -25,7 +32,7 @@ from medprm_hf.schema import Label, final_labels
 
 Floats = NDArray[np.float64]
 LabelSource = Literal["final", "rollouts", "judge", "advantage"]
-Loss = Literal["hard", "soft", "counts"]
+Loss = Literal["hard", "soft", "counts", "evidence"]
 
 RIGHT, WRONG, NEUTRAL, UNKNOWN = (label.value for label in Label)
 _CLASSES = {RIGHT: 0, WRONG: 1, NEUTRAL: 2}
@@ -33,6 +40,8 @@ SMOOTHING = 1.0
 """Steps of each class that are imagined at each position before balance is measured."""
 MAX_WEIGHT = 8.0
 """No class weighs more than this, however rare."""
+SUREST = 0.98
+"""No label_p counts as surer than this, as evidence."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +104,7 @@ def targets_of(
             probs[step, _CLASSES[label]] = 1.0
     weights = probs.sum(1)
     counts = np.zeros((len(labels), 2), np.int64)
-    if loss == "soft":
+    if loss in ("soft", "evidence"):
         probs, weights = _soft(probs, _said(row, source))
     if loss == "counts":
         counts, probs, weights = _counted(row, len(labels))
@@ -152,10 +161,19 @@ class Balance:
 
     weights: Floats
     """(positions, C), mean 1 over the steps it was fitted on."""
+    priors: Floats
+    """(positions,): P(right) by position, of all positions."""
 
     def of(self, num_steps: int) -> Floats:
         """Class weights of the steps of one solution, (steps, C)."""
         return self.weights[np.minimum(np.arange(num_steps), len(self.weights) - 1)]
+
+    def evidence(self, targets: Targets) -> Floats:
+        """log of P(signals | right) / P(signals | wrong) of each step, (steps,); 0 where unknown."""
+        n = len(targets.weights)
+        p = np.clip(targets.probs[:, 0], 1 - SUREST, SUREST)
+        prior = self.priors[np.minimum(np.arange(n), len(self.priors) - 1)]
+        return np.where(targets.known, _logit(p) - _logit(prior), 0.0)
 
     def offsets(self) -> list[float]:
         """What balance adds to the logit of + against -, by position: subtract it to get probabilities back."""
@@ -171,14 +189,19 @@ def fit_balance(
     mass = np.zeros((max(longest, 1), classes))
     for one in targets:
         mass[: len(one.weights)] += one.probs * one.weights[:, None]
+    priors = (mass[:, 0] + SMOOTHING) / (mass[:, :2].sum(1) + 2 * SMOOTHING)
     if how == "none":
-        return Balance(np.ones((1, classes)))
+        return Balance(np.ones((1, classes)), priors)
     if how == "class":
         mass = mass.sum(0, keepdims=True)
     smooth = mass + SMOOTHING
     weights = (smooth.sum(1, keepdims=True) / classes / smooth) ** strength
     weights = np.clip(weights, 1 / MAX_WEIGHT, MAX_WEIGHT)
-    return Balance(weights * mass.sum() / (weights * mass).sum())
+    return Balance(weights * mass.sum() / (weights * mass).sum(), priors)
+
+
+def _logit(p: Floats) -> Floats:
+    return np.asarray(np.log(p / (1 - p)))
 
 
 def check_classes(targets: Sequence[Targets]) -> dict[str, int]:

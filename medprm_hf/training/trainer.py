@@ -6,7 +6,7 @@
     trainer.train()
 
 A batch holds, beside the model's inputs: `positions` (B, S), -1 where there is no step; `labels` (B, S), the class,
--100 where unknown; `mass` (B, S, C) and `counts` (B, S, 2) as in `loss.py`.
+-100 where unknown; `probs` and `scale` (B, S, C), `counts` (B, S, 2) and `evidence` (B, S) as in `loss.py`.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from trl import SFTConfig, SFTTrainer
 
 from medprm_hf.errors import ConfigError
 from medprm_hf.training.data import Batcher, Example
-from medprm_hf.training.loss import beta_binomial, cross_entropy, step_logits
+from medprm_hf.training.loss import beta_binomial, cross_entropy, from_evidence, step_logits
 from medprm_hf.training.targets import Balance
 
-OWN = ("positions", "labels", "mass", "counts")
+OWN = ("positions", "labels", "probs", "scale", "counts", "evidence")
 LAST_GOOD = "last-good"
 """Folder of the weights that are kept when a loss is no number."""
 
@@ -37,7 +37,7 @@ LAST_GOOD = "last-good"
 class PRMConfig(SFTConfig):  # type: ignore[misc]
     """TRL's SFTConfig, with what a PRM needs set, and four settings of our own."""
 
-    loss: str = field(default="hard", metadata={"help": "hard, soft or counts."})
+    loss: str = field(default="hard", metadata={"help": "hard, soft, evidence or counts."})
     concentration: float = field(default=8.0, metadata={"help": "Of the beta-binomial, for counts."})
     curriculum: float = field(default=0.0, metadata={"help": "Share of training that holds hard negatives back."})
     group_rates: dict[str, float] | None = field(
@@ -68,18 +68,22 @@ class PRMCollator:
         classes = len(self.layout.label_ids)
         positions = torch.full((len(laid), steps), -1)
         labels = torch.full((len(laid), steps), -100)
-        mass = torch.zeros(len(laid), steps, classes)
+        probs, scale = torch.zeros(2, len(laid), steps, classes)
         counts = torch.zeros(len(laid), steps, 2, dtype=torch.long)
+        evidence = torch.zeros(len(laid), steps)
         for row, (example, one) in enumerate(zip(chosen, laid, strict=True)):
             targets, n = example.targets, len(one.positions)
-            weighted = targets.probs * targets.weights[:, None] * self.balance.of(len(targets.weights))
+            weighted = targets.weights[:, None] * self.balance.of(len(targets.weights))
             positions[row, :n] = torch.tensor(one.positions)
             labels[row, :n] = torch.from_numpy(targets.classes[:n])
-            mass[row, :n] = torch.from_numpy(weighted[:n]).float()
+            probs[row, :n] = torch.from_numpy(targets.probs[:n]).float()
+            scale[row, :n] = torch.from_numpy(weighted[:n]).float()
+            evidence[row, :n] = torch.from_numpy(self.balance.evidence(targets)[:n]).float()
             counts[row, :n] = torch.from_numpy(targets.counts[:n])
             if self.layout.settings.history == "labels":
                 self._show_labels(batch["input_ids"][row], one.replies, targets.classes)
-        return batch | {"positions": positions, "labels": labels, "mass": mass, "counts": counts}
+        own = (positions, labels, probs, scale, counts, evidence)
+        return batch | dict(zip(OWN, own, strict=True))
 
     def _show_labels(self, ids: Tensor, replies: Sequence[int], classes: np.ndarray[Any, Any]) -> None:
         """The replies that later steps see become the known labels (as VisualPRM is trained)."""
@@ -171,9 +175,11 @@ class PRMTrainer(SFTTrainer):  # type: ignore[misc]
         rest = {name: value for name, value in inputs.items() if name not in OWN}
         logits = step_logits(model, rest, own["positions"], self.layout.label_ids)
         if self.args.loss == "counts":
-            total = beta_binomial(logits, own["counts"], own["mass"], self.args.concentration)
+            total = beta_binomial(logits, own["counts"], own["scale"], self.args.concentration)
+        elif self.args.loss == "evidence":
+            total = from_evidence(logits, own["evidence"], own["scale"])
         else:
-            total = cross_entropy(logits, own["mass"])
+            total = cross_entropy(logits, own["probs"] * own["scale"])
         known = own["labels"] != -100
         items = known.sum() if num_items_in_batch is None else torch.as_tensor(num_items_in_batch)
         loss = total / items.to(total.device).clamp(min=1)

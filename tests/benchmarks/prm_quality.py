@@ -37,7 +37,7 @@ from medprm_hf.scoring.layout import Layout
 from medprm_hf.scoring.settings import LayoutSettings, load_settings
 from medprm_hf.specs import TrainSpec
 from medprm_hf.training.calibrate import logits_of
-from medprm_hf.training.data import Survey, examples_of
+from medprm_hf.training.data import Batcher, Survey, examples_of
 from medprm_hf.training.models import load_model, load_processor, model_path
 from medprm_hf.training.run import train
 
@@ -59,7 +59,7 @@ def spec_of(name: str, seed: int, epochs: float) -> TrainSpec:
     return TrainSpec(
         form="marker",
         model="phantom:base",
-        loss="hard" if name in ("truth", "judge", "rollouts") else "soft",
+        loss="hard" if name in ("truth", "judge", "rollouts") else "evidence",
         epochs=epochs,
         lr=1e-3,
         batch=16,
@@ -77,7 +77,7 @@ def prm_scores(folder: Path, rows: Sequence[Row]) -> tuple[Scores, float]:
     settings = load_settings(folder)
     layout = Layout.open(load_processor(str(folder)), settings.layout)
     examples = examples_of(labelled("judge", rows_with_judge(rows), [], 0), TrainSpec(form="marker"), Survey())
-    logits = logits_of(load_model(str(folder)), layout, examples, batch=32)
+    logits = logits_of(load_model(str(folder)), Batcher(layout), examples, batch=32)
     return [settings.scores((one[:, 0] - one[:, 1]).tolist()) for one in logits], settings.threshold
 
 
