@@ -37,6 +37,10 @@ Settings = Annotated[
     list[str],
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one setting, e.g. rollout.k=16."),
 ]
+FormatOptions = Annotated[
+    list[str],
+    typer.Option("--set", metavar="KEY=VALUE", help="Option of the format to write; see `medprm formats ID`."),
+]
 RunDir = Annotated[Path, typer.Argument(help="Directory of a run, e.g. runs/demo.")]
 Budget = Annotated[
     float | None,
@@ -176,11 +180,16 @@ def export(
     run: RunDir,
     format: Annotated[str, typer.Option("--format", help="Format id, e.g. visualprm, steps-jsonl, medprm.")],
     out: Annotated[Path | None, typer.Option(help="File to write; default in the run directory.")] = None,
+    options: FormatOptions = [],  # noqa: B006
 ) -> None:
-    """Write a run's kept solutions in one more format."""
+    """Write a run's kept solutions in one more format.
+
+    Example: medprm export runs/demo --format visualprm --set labels=value --set threshold=0.25
+    """
+    from medprm_hf.formats.commands import options_of
     from medprm_hf.runs.commands import export_run
 
-    export_run(run, format, out)
+    export_run(run, format, out, **options_of(format, options))
 
 
 @app.command()
@@ -190,16 +199,31 @@ def convert(
     to: Annotated[str, typer.Option(help="Format id to write, e.g. visualprm, medprm, stepwise, raw-json.")],
     from_: Annotated[str | None, typer.Option("--from", help="Format id of the source; detected if left out.")] = None,
     strict: Annotated[bool, typer.Option(help="Exit with 1 when any row was rejected.")] = False,
+    options: FormatOptions = [],  # noqa: B006
 ) -> None:
-    """Turn a file of one format into another; says what the new format cannot hold.
+    """Turn a file of one format (or a run, or a dataset) into another; says what the new format cannot hold.
 
     Rejected rows go, with their reasons, to TARGET.rejected.jsonl; the rest is kept.
+    Example: medprm convert runs/demo prm.jsonl --to visualprm --set early_stop=true
     """
     from medprm_hf.formats import commands
 
-    report = commands.convert(source, target, to, from_, strict)
+    report = commands.convert(source, target, to, from_, strict, **commands.options_of(to, options))
     typer.echo("\n".join(report.lines()))
     raise typer.Exit(commands.failed(report, strict))
+
+
+@app.command()
+def formats(
+    format: Annotated[str | None, typer.Argument(help="Format id; all in one list if left out.")] = None,
+) -> None:
+    """Which formats there are; of one: its options, the columns it keeps and what it cannot hold.
+
+    Example: medprm formats visualprm
+    """
+    from medprm_hf.formats.describing import listing, page
+
+    typer.echo("\n".join(page(format) if format else listing()))
 
 
 @app.command()

@@ -127,7 +127,7 @@ def items(
     keep: bool = True,
     **options: Any,
 ) -> Iterator[dict[str, Any] | Problem]:
-    """Rows of a file and, among them in order, what is wrong with it.
+    """Rows of a file (or of a run or dataset: its folder) and, among them in order, what is wrong with it.
 
     `images`: `load` the bytes of those that are there, or keep the `reference`. Paths are relative to
     `image_root`, by default the file's folder. `keep` false leaves `extra` empty and reads faster.
@@ -149,7 +149,7 @@ def read(
     problems: list[Problem] | None = None,
     **options: Any,
 ) -> Iterator[dict[str, Any]]:
-    """Canonical rows of a file, one at a time; the format is detected when not given.
+    """Canonical rows of a file, run or dataset (its folder), one at a time; the format is detected when not given.
 
     What is wrong with the file goes to `problems`, or to the log; with `strict` the first problem raises
     FormatError. Options: `images`, `image_root`, `keep` (see `items`) and the format's own fields.

@@ -2,7 +2,8 @@
 
     {"question_id": "q1", "image": {"bytes": null, "path": "table_images/3f1c….png"}, "steps": ["Look."], …}
 
-Images are files beside it (default) or, with `images="inline"`, base64 in `bytes`.
+Images are files beside it (default) or, with `images="inline"`, base64 in `bytes`. Also read: our table as
+Parquet, by the name of a file, of a dataset's folder or of a run.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ class RawJSON(Format):
             raise Refused("missing_key", "question is missing: this is no row of our table", "question")
         row = dict(record)
         image = row.get("image")
-        if isinstance(image, Mapping) and image.get("bytes") is not None:
+        if isinstance(image, Mapping) and isinstance(image.get("bytes"), bytes):
+            pass  # from Parquet, as it stands in the table
+        elif isinstance(image, Mapping) and image.get("bytes") is not None:
             row["image"] = {"bytes": base64.b64decode(image["bytes"], validate=True), "path": image.get("path")}
         elif image is not None:
             sha256 = row.get("image_sha256")

@@ -1,4 +1,4 @@
-"""Records of a file, one at a time: JSON lines, one JSON array, or one object around a list; gzip or not.
+"""Records of a file, one at a time: JSON lines, one JSON array, one object around a list (gzip or not), Parquet.
 
     for item in scan(Path("medprm.json.gz")):
         item.line, item.record    ->   1, {"question_id": "q1", …}
@@ -24,6 +24,7 @@ from typing import IO, Any, cast
 from medprm_hf.errors import FormatError
 from medprm_hf.formats.base import Problem
 from medprm_hf.formats.exact import decoder, fast, loads
+from medprm_hf.formats.parquet import parquet_files, parquet_rows
 
 _CHUNK = 1 << 18
 _FEW = 8
@@ -55,8 +56,12 @@ def scan(path: Path, inner: tuple[str, ...] = ()) -> Iterator[Item | Problem]:
 
     `inner` are the keys that may hold the list of records, if the file is one object.
     """
+    if files := parquet_files(path):
+        for number, row in enumerate(parquet_rows(files), start=1):
+            yield row if isinstance(row, Problem) else Item(number, number, row, {})
+        return
     if path.is_dir():
-        raise FormatError(f"{path} is a directory: name one of its files")
+        raise FormatError(f"{path} is a directory, with no Parquet files in it or its dataset/: name one of its files")
     if not path.is_file():
         raise FormatError(f"{path} does not exist: check the path")
     place = 0

@@ -90,13 +90,13 @@ def report_run(directory: Path) -> dict[str, Any]:
     return _finish(run, time.perf_counter())
 
 
-def export_run(directory: Path, format: str, out: Path | None) -> None:
-    """Writes the kept solutions of a run in one format, and says what the format cannot hold."""
+def export_run(directory: Path, format: str, out: Path | None, **options: Any) -> None:
+    """Writes the kept solutions of a run in one format (with its options), and says what the format cannot hold."""
     from medprm_hf.formats import write
 
     file = out or directory / export_file(format)
     run = Run.resume(directory)
-    done = write((row for row in solution_rows(run) if is_kept(row)), file, format=format)
+    done = write((row for row in solution_rows(run) if is_kept(row)), file, format=format, **options)
     console.print("\n".join(done.lines()), markup=False)
 
 

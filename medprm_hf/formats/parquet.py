@@ -1,0 +1,50 @@
+"""Parquet: our own table as a run or `datasets` leaves it, one file or a folder of them, a few rows at a time.
+
+    parquet_files(Path("runs/demo"))                 ->  [Path("runs/demo/dataset/data/train-00000.parquet")]
+    parquet_files(Path("runs/demo/dataset"))         ->  the same
+    parquet_files(Path("train-00000.parquet"))       ->  [Path("train-00000.parquet")]
+    parquet_files(Path("steps.jsonl"))               ->  []
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from medprm_hf.formats.base import Problem
+
+_MAGIC = b"PAR1"
+_ROWS = 64
+"""Rows held at once; their images are bytes in memory."""
+_FOLDERS = ("dataset/data", "data", ".")
+"""Where a run, a dataset and a plain folder have their files."""
+
+
+def parquet_files(path: Path) -> list[Path]:
+    """The Parquet files that a path stands for, in order of their names; empty if it is something else."""
+    if path.is_dir():
+        found = (sorted((path / folder).glob("*.parquet")) for folder in _FOLDERS)
+        return next(filter(None, found), [])
+    if not path.is_file():
+        return []
+    with path.open("rb") as file:
+        return [path] if file.read(len(_MAGIC)) == _MAGIC else []
+
+
+def parquet_rows(files: list[Path]) -> Iterator[dict[str, Any] | Problem]:
+    """Rows of the files; a file that cannot be read is a problem, and the next one is read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    number = 0
+    for file in files:
+        try:
+            with pq.ParquetFile(file) as table:
+                for batch in table.iter_batches(batch_size=_ROWS):
+                    for row in batch.to_pylist():
+                        number += 1
+                        yield row
+        except (pa.ArrowException, OSError) as error:
+            message = f"{file} is damaged ({error}); the {number} rows before are kept: fetch or build it again"
+            yield Problem(number + 1, None, "broken_parquet", message, "")
