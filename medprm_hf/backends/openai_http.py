@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 from medprm_hf.backends import openai_wire as wire
@@ -25,6 +26,7 @@ from medprm_hf.backends.http_errors import NotFound, Refusal, Retryable
 from medprm_hf.backends.lanes import Lane
 from medprm_hf.backends.limits import Limits
 from medprm_hf.backends.open import read_settings, split_target
+from medprm_hf.backends.probe import probe
 from medprm_hf.backends.protocol import Completion, Continuation, Failure, Request
 from medprm_hf.errors import BackendError, ConfigError
 from medprm_hf.registry import near
@@ -77,6 +79,8 @@ class OpenAIBackend(AsyncBackend):
             raise ConfigError(f"continuation={own.continuation!r}: there is auto, native, prompt")
         lanes = [Lane(urlsplit(url).netloc, url, own.concurrency, Limits(own.rpm, own.tpm)) for url in _urls(own)]
         super().__init__(model, f"openai:{model}", lanes, own.attempts, own.backoff, own.give_up)
+        if own.logprobs:
+            self.recorded_as += "?logprobs=1"  # answers recorded without them would lack them
         self.local = all(books().meter.prices.is_local(lane.url) for lane in lanes)
         self.abilities = Abilities(context=own.context or None, seed=None if own.seeds else False)
         self._official = any(lane.url.startswith(OPENAI) for lane in lanes)
@@ -91,6 +95,31 @@ class OpenAIBackend(AsyncBackend):
         """`MODEL?base_url=…&concurrency=…`."""
         model, given = split_target(options)
         return cls(model, read_settings(OpenAISettings, given, "openai"))
+
+    def probe(self) -> Abilities:
+        """Finds out what the server can do, with some ten short calls; nothing is journaled or booked.
+
+        Raises AuthError, ConfigError, or BackendError where the server does not answer.
+        """
+        return self._loop().run(self._probe())
+
+    async def _probe(self) -> Abilities:
+        await self._ready()
+        client, lane = self._client, self._all_lanes[0]
+        assert client is not None
+        await self._list_models()
+
+        async def ask(body: dict[str, Any]) -> dict[str, Any]:
+            return await client.send("POST", lane, "/chat/completions", wire.pieces(body, ()))
+
+        try:
+            return await probe(ask, self.model, self.abilities)
+        except NotFound as error:
+            raise await self._not_found(error, lane) from None
+        except Refusal as error:
+            raise BackendError(error.message, error.kind) from None
+        except Retryable as error:
+            raise BackendError(error.message, error.kind) from None
 
     async def _open(self) -> None:
         own = self._settings

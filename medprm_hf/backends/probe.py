@@ -1,204 +1,115 @@
-"""What a backend can do, found out with tiny real requests through the same path that a run takes.
+"""What a chat-completions server can do, found out by asking it a few tokens' worth; for `medprm doctor`.
 
-    probe("openai:tiny?base_url=http://127.0.0.1:8000/v1")
-    → Probed(answers=True, serves=("tiny",), images=True, n=True, logprobs=False, continuation=True, …)
+    abilities = open_backend("openai:tiny?base_url=http://127.0.0.1:8000/v1").probe()
+    abilities.n, abilities.images, abilities.continuation, abilities.learnt
 
-At most six requests of a few tokens are sent: plain, image, n = 3, log-probabilities, a prefix, a JSON schema. What a
-server refuses is named with what it said, and so is what it silently leaves aside; None means that it could not be
-asked.
+Each ability is tried by itself. A server that leaves a field aside without a word lacks it as much as one that refuses
+it, so the answer is looked at: two answers came, log-probabilities are there, the schema was kept. Whether a server
+continues a message is told by nonsense: one that knows the field refuses a value that is neither true nor false.
 """
 
 from __future__ import annotations
 
-import io
-import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
-from functools import cache
+import base64
+import json
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from medprm_hf.backends.open import identity_of, open_backend
-from medprm_hf.backends.protocol import Backend, Completion, Failure, Message, Reply, Request, Sampling
-from medprm_hf.backends.tally import money
-from medprm_hf.errors import MedPRMError
+from medprm_hf.backends.abilities import Abilities
+from medprm_hf.backends.http_errors import Refusal
 
-ASKED = ("openai", "gemini")
-"""Backends that ask a server: probed with two attempts and half a minute a request."""
-TOKENS = 16
-SCHEMA = {
-    "type": "object",
-    "properties": {"side": {"type": "string", "enum": ["left", "right"]}},
-    "required": ["side"],
-    "additionalProperties": False,
-}
+Ask = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+"""Sends a body and gives the response; raises Refusal where the server does not take it."""
+
+_YES = {"type": "object", "properties": {"ok": {"enum": ["yes"]}}, "required": ["ok"], "additionalProperties": False}
+_SIDE = 64
+"""Pixels; vision models refuse images smaller than their patches."""
 
 
-@dataclass
-class Probed:
-    """What was found out about one backend."""
-
-    spec: str
-    identity: str = ""
-    answers: bool = False
-    problem: str | None = None
-    """Why it does not answer."""
-    serves: tuple[str, ...] = ()
-    """Models that it lists, where it lists any."""
-    owner: str | None = None
-    """What kind of server it says it is."""
-    context: int | None = None
-    """Tokens of prompt and answer at most."""
-    images: bool | None = None
-    n: bool | None = None
-    """Several answers in one call; without it each is asked for by itself."""
-    logprobs: bool | None = None
-    continuation: str | None = None
-    """native: continues an assistant's message itself; prompt: is asked to in the prompt."""
-    response_format: bool | None = None
-    """Holds answers to a JSON schema."""
-    seconds: float | None = None
-    """Of the plain request."""
-    price: str = "unknown"
-    """USD per 1,000,000 tokens in and out, local, or unknown."""
-    refused: dict[str, str] = field(default_factory=dict)
-    """What it said to what it refused."""
-    learnt: tuple[str, ...] = ()
-    """What a run will do without, in words."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
+async def probe(ask: Ask, model: str, abilities: Abilities) -> Abilities:
+    """Tries what is not known yet, and writes it into `abilities`. Any error but a refusal is raised."""
+    base = await _plain(ask, model, abilities)
+    if abilities.n is None:
+        found = await _try(ask, base | {"n": 2})
+        _settle(abilities, "n", found is not None and len(found.get("choices") or []) == 2)
+    if abilities.logprobs is None:
+        found = await _try(ask, base | {"logprobs": True, "top_logprobs": 2})
+        _settle(abilities, "logprobs", bool(found and (_choice(found).get("logprobs") or {}).get("content")))
+    if abilities.schema is None:
+        wanted = {"type": "json_schema", "json_schema": {"name": "answer", "schema": _YES, "strict": True}}
+        longer = {abilities.tokens_field: 24, "response_format": wanted}
+        found = await _try(ask, base | longer)
+        _settle(abilities, "schema", found is not None and _keeps_schema(found))
+    if abilities.images is None:
+        abilities.images = await _try(ask, base | {"messages": [_with_image()]}) is not None
+    if abilities.continuation is None:
+        _settle(abilities, "continuation", await _continues(ask, base))
+    return abilities
 
 
-def probe(spec: str) -> Probed:
-    """Asks one backend; never raises for what it says."""
-    found = Probed(spec)
+async def _plain(ask: Ask, model: str, abilities: Abilities) -> dict[str, Any]:
+    """A body that the server takes, its seed and token fields as it wants them; Refusal where it takes none."""
+    while True:
+        body: dict[str, Any] = {
+            "model": model,
+            "messages": [{"role": "user", "content": "Say yes."}],
+            abilities.tokens_field: 16,
+        }
+        if abilities.seed is not False:
+            body["seed"] = 1
+        try:
+            await ask(body)
+        except Refusal as error:
+            if not abilities.learn(error.message, body):
+                raise
+        else:
+            abilities.seed = abilities.seed is not False
+            return body
+
+
+async def _continues(ask: Ask, base: dict[str, Any]) -> bool:
+    begun = {"messages": [*base["messages"], {"role": "assistant", "content": "Y"}], "add_generation_prompt": False}
+    if await _try(ask, base | begun | {"continue_final_message": True}) is None:
+        return False
+    return await _try(ask, base | begun | {"continue_final_message": "nonsense"}) is None
+
+
+async def _try(ask: Ask, body: dict[str, Any]) -> dict[str, Any] | None:
     try:
-        backend = open_backend(_patient(spec))
-        found.identity = identity_of(backend)[0]
-        found.price = _price(backend)
-        started = time.perf_counter()
-        first = _ask(backend, _PLAIN)
-        found.seconds = round(time.perf_counter() - started, 3)
-    except MedPRMError as error:
-        found.problem = str(error)
-        return found
-    failed = _failure(first)
-    if failed is not None:
-        found.problem = f"{failed.kind}: {failed.message}"
-        return found
-    found.answers = True
-    _tell(found, backend, ("models", "serves"), ("owner", "owner"), ("context", "context"))
-    for name, request in _requests():
-        _try(found, backend, name, request)
-    found.learnt = tuple(getattr(getattr(backend, "abilities", None), "learnt", ()))
-    return found
-
-
-def _try(found: Probed, backend: Backend, name: str, request: Request) -> None:
-    """One ability: it is there when the request is answered with what it asked for."""
-    try:
-        reply = _ask(backend, request)
-    except MedPRMError as error:
-        found.refused[name] = str(error)
-        setattr(found, name, None if name == "continuation" else False)
-        return
-    failed = _failure(reply)
-    said = f"{failed.kind}: {failed.message}" if failed else _lacks(name, reply, backend)
-    if said:
-        found.refused[name] = said
-    if name == "continuation":
-        found.continuation = None if failed else reply.continuation
-    else:
-        setattr(found, name, not said)
-
-
-def _lacks(name: str, reply: Reply, backend: Backend) -> str:
-    """What an answered request was answered without; empty where it has all that it asked for."""
-    needs = {"response_format": "schema"}.get(name, name)
-    learnt = getattr(getattr(backend, "abilities", None), needs, None) is False
-    if name == "n" and (learnt or len(reply.completions) < _asked_for(name)):
-        return f"one answer a call, whatever n is ({len(reply.completions)} of {_asked_for(name)} came, one by one)"
-    if name == "logprobs" and not all(place.logprobs or place.top_logprobs for place in reply.completions):
-        return "answers without log-probabilities"
-    if name == "response_format" and (learnt or not _fits(reply)):
-        return "answers outside the JSON schema"
-    if name == "continuation" and reply.continuation == "prompt":
-        return "does not continue a message itself; it is asked to in the prompt"
-    return ""
-
-
-def _asked_for(name: str) -> int:
-    """How many answers that the request for an ability asks for."""
-    return 3 if name == "n" else 1
-
-
-def _fits(reply: Reply) -> bool:
-    """Whether each answer is the object that the schema asks for, as far as it was written."""
-    for place in reply.completions:
-        text = "".join(place.text.split())
-        whole = {'{"side":"left"}', '{"side":"right"}'}
-        if not (text in whole or (place.finish_reason == "length" and any(one.startswith(text) for one in whole))):
-            return False
-    return True
-
-
-def _ask(backend: Backend, request: Request) -> Reply:
-    return backend.complete([request])[0]
-
-
-def _failure(reply: Reply) -> Failure | None:
-    if any(isinstance(place, Completion) for place in reply.places):
+        return await ask(body)
+    except Refusal:
         return None
-    return next((place for place in reply.places if isinstance(place, Failure)), Failure("empty", "no answer"))
 
 
-def _tell(found: Probed, backend: Backend, *names: tuple[str, str]) -> None:
-    """What the backend knows of its server without being asked."""
-    able = getattr(backend, "abilities", None)
-    for theirs, ours in names:
-        if (value := getattr(able, theirs, None)) is not None:
-            setattr(found, ours, value or None if ours == "owner" else value)
+def _settle(abilities: Abilities, name: str, able: bool) -> None:
+    if able:
+        setattr(abilities, name, True)
+    else:
+        abilities.lacks(name)
 
 
-def _patient(spec: str) -> str:
-    """The spec of a server with two attempts and half a minute, where it says nothing else."""
-    if spec.partition(":")[0] not in ASKED:
-        return spec
-    extra = [option for option in ("attempts=2", "timeout=30") if f"{option.split('=')[0]}=" not in spec]
-    return f"{spec}{'&' if '?' in spec else '?'}{'&'.join(extra)}" if extra else spec
+def _choice(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    first: Mapping[str, Any] = (found.get("choices") or [{}])[0]
+    return first
 
 
-def _price(backend: Backend) -> str:
-    from medprm_hf.backends.books import books
-
-    tariff = books().meter.prices.tariff(*identity_of(backend))
-    if tariff is None:
-        return "unknown"
-    return "local" if tariff.local else f"{money(tariff.input)} in, {money(tariff.output)} out"
+def _keeps_schema(found: Mapping[str, Any]) -> bool:
+    try:
+        return bool(json.loads(_choice(found)["message"]["content"]) == {"ok": "yes"})
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
-def _user(text: str, *images: bytes) -> tuple[Message, ...]:
-    return (Message("user", text, images),)
+def _with_image() -> dict[str, Any]:
+    """A message with a small grey picture."""
+    import io
 
-
-_SAMPLING = Sampling(temperature=0.7, max_tokens=TOKENS)
-_PLAIN = Request(_user("Answer with one word: on which side is the liver?"), sampling=_SAMPLING, key="doctor/plain")
-
-
-def _requests() -> Iterator[tuple[str, Request]]:
-    yield "images", replace(_PLAIN, messages=_user("What colour is this?", _picture()), key="doctor/images")
-    yield "n", replace(_PLAIN, n=_asked_for("n"), key="doctor/n")
-    yield "logprobs", replace(_PLAIN, logprobs=2, key="doctor/logprobs")
-    yield "continuation", replace(_PLAIN, prefix="The liver lies on the", key="doctor/continuation")
-    yield "response_format", replace(_PLAIN, schema=SCHEMA, key="doctor/schema")  # the prompt asks for no JSON
-
-
-@cache
-def _picture() -> bytes:
-    """A small grey image."""
     from PIL import Image
 
-    buffer = io.BytesIO()
-    Image.new("RGB", (112, 112), (128, 128, 128)).save(buffer, "PNG")
-    return buffer.getvalue()
+    out = io.BytesIO()
+    Image.new("RGB", (_SIDE, _SIDE), "gray").save(out, "PNG")
+    url = f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"
+    return {
+        "role": "user",
+        "content": [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "Say yes."}],
+    }
