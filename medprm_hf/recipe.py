@@ -31,14 +31,12 @@ from medprm_hf.specs import (
     Count,
     GenerateSpec,
     JudgeSpec,
-    MergeSpec,
     QuestionsSpec,
     RetrieveSpec,
-    ReviewSpec,
     RolloutSpec,
-    SelectSpec,
     StageName,
 )
+from medprm_hf.specs_labels import CalibrateSpec, MergeSpec, ReviewSpec, SelectSpec
 
 
 class SourceSpec(BaseModel):
@@ -68,6 +66,7 @@ class Recipe(BaseModel):
     rollout: RolloutSpec = RolloutSpec()
     retrieve: RetrieveSpec = RetrieveSpec()
     judge: JudgeSpec = JudgeSpec()
+    calibrate: CalibrateSpec = CalibrateSpec()
     merge: MergeSpec = MergeSpec()
     review: ReviewSpec = ReviewSpec()
     select: SelectSpec = SelectSpec()
@@ -134,6 +133,17 @@ def _check_merge(recipe: Recipe) -> None:
     merge, stages = recipe.merge, recipe.stages
     if merge.policy not in POLICIES:
         raise ConfigError(f"merge.policy: unknown policy {merge.policy!r}{near(merge.policy, POLICIES)}")
+    if merge.policy == "label_model" and not {"rollout", "judge"} & set(stages[: stages.index("merge")]):
+        raise ConfigError(
+            f"merge.policy=label_model weighs signals, but stages=[{', '.join(stages)}] runs neither rollout nor judge "
+            "before merge: add one, better both"
+        )
+    for late, early in (("merge", "calibrate"), ("review", "calibrate")):
+        if {late, early} <= set(stages) and stages.index(late) < stages.index(early):
+            raise ConfigError(
+                f"stages: {late} takes over what {early} writes, but [{', '.join(stages)}] runs {early} after {late}: "
+                f"put {early} before {late}"
+            )
     for needed in POLICIES[merge.policy].needs:
         if needed in stages and stages.index(needed) > stages.index("merge"):
             raise ConfigError(
@@ -141,7 +151,7 @@ def _check_merge(recipe: Recipe) -> None:
                 f"{needed} after merge: put it before"
             )
         if needed not in stages:
-            fits = [name for name, policy in POLICIES.items() if set(policy.needs) <= set(stages)]
+            fits = [name for name, policy in POLICIES.items() if policy.needs and set(policy.needs) <= set(stages)]
             raise ConfigError(
                 f"merge.policy={merge.policy} reads what the {needed} stage writes, but stages="
                 f"[{', '.join(stages)}] leaves it out: add {needed}, or take policy {' or '.join(fits) or 'none'}"

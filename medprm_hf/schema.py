@@ -149,6 +149,12 @@ COLUMNS: tuple[Column, ...] = (
         ("judge", "{model: str, gold_shown: bool}", "Which judge, and whether it saw the gold answer."),
     ),
     *_columns(
+        "calibrate",
+        ("calibration_reviews", f"list[list[{_REVIEW}]]", "Decisions on the quality-control sample, drawn blindly."),
+        ("calibration_labels", "list[str]", "The experts' label: + - 0, or ? outside the sample."),
+        per_step=True,
+    ),
+    *_columns(
         "merge",
         ("labels", "list[str]", "Merged label: + - 0 or ?."),
         ("label_p", "list[float]", "P(the step is right), 0..1; null where unknown."),
@@ -166,6 +172,7 @@ COLUMNS: tuple[Column, ...] = (
         "select",
         ("keep", "bool", "Whether the solution is exported."),
         ("drop_reason", "str", "Why not; null if kept."),
+        ("flags", "list[str]", "What a reader should look at: contradicts_evidence."),
     ),
     *_columns(
         "any",

@@ -25,7 +25,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 InnerShare = Annotated[float, Field(gt=0, lt=1)]
 Threshold = Annotated[float, Field(ge=0, lt=1)]
 
-StageName = Literal["questions", "generate", "rollout", "retrieve", "judge", "merge", "review", "select"]
+StageName = Literal["questions", "generate", "rollout", "retrieve", "judge", "calibrate", "merge", "review", "select"]
 DEFAULT_STAGES: tuple[StageName, ...] = (
     "questions",
     "generate",
@@ -201,50 +201,6 @@ class JudgeSpec:
     show_gold: bool = False
     """Show the judge the gold answer; hidden by default, so that it reads the image."""
     seed: int = 0
-
-
-@dataclass(frozen=True, config=_STRICT)
-class MergeSpec:
-    """How rollouts and verdicts become one label a step."""
-
-    name: ClassVar[StageName] = "merge"
-    policy: str = "consensus"
-    """consensus, judge_first, value, advantage, medprm or judge."""
-    high: InnerShare = 0.7
-    """Consensus: a + needs mc above this."""
-    low: InnerShare = 0.3
-    """Consensus: a - needs mc below this."""
-    threshold: Threshold = 0.0
-    """Value policy: + where mc is above this (tau)."""
-    min_rollouts: Count = 1
-    """Steps with fewer readable rollouts than this count as not sampled."""
-    figure: Literal["mc", "corrected", "p_right"] = "mc"
-    """What the rollouts say: raw expected accuracy, corrected for chance, or the estimator's P(right)."""
-    band: Threshold = 0.0
-    """Advantage policy: changes up to this size are neutral."""
-    monotone: bool = False
-    """Value policy: an unsampled step is - after the first -, and + before a + in front of it (as OmegaPRM reads)."""
-
-
-@dataclass(frozen=True, config=_STRICT)
-class ReviewSpec:
-    """Who looks at the doubtful steps."""
-
-    name: ClassVar[StageName] = "review"
-    reviewer: str = "simulated-expert:error=0.02"
-    """`simulated-expert:error=…` answers from the truth of the phantom world; people review in the Space."""
-    share: Share = 1.0
-    """Largest share of a shard's steps that is sent to review, doubtful ones first."""
-    seed: int = 0
-
-
-@dataclass(frozen=True, config=_STRICT)
-class SelectSpec:
-    """Which solutions are exported (M9); every dropped one keeps its reason."""
-
-    name: ClassVar[StageName] = "select"
-    min_steps: Count = 3
-    max_steps: Count = 9
 
 
 @dataclass(frozen=True, config=_STRICT)

@@ -59,7 +59,8 @@ TOLERANCE = 1e-5
 """Learning ends where the log likelihood grows by less than this share."""
 DIGITS = 5
 """Digits that are kept of what was learnt."""
-_TINY = 1e-300
+LEAST = 1e-4
+"""No signal is taken to be impossible."""
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,9 @@ def _rounded(table: Floats) -> Any:
     return np.round(table, DIGITS).tolist()
 
 
-def fit(signals: Signals, start: LabelModel | None = None, rounds: int = ROUNDS) -> LabelModel:
-    """Learns from signals (and from the experts' decisions among them), from `start` or from nothing."""
-    model = start or _unlearnt(signals)
+def fit(signals: Signals, rounds: int = ROUNDS) -> LabelModel:
+    """Learns from signals, and from the experts' decisions among them."""
+    model = _unlearnt(signals)
     heard = _Heard.of(signals, model)
     before = -np.inf
     for number in range(rounds):
@@ -185,7 +186,9 @@ class _Heard:
     def of(cls, signals: Signals, model: LabelModel) -> _Heard:
         known = []
         for channel in signals.channels:
-            names = model.categories.get(channel.name, ())
+            if channel.name not in model.categories:
+                continue
+            names = model.categories[channel.name]
             place = np.array([names.index(c) if c in names else -1 for c in channel.categories], dtype=np.int64)
             said = place[channel.said]
             known.append((replace(channel, nodes=channel.nodes[said >= 0], said=said[said >= 0]), said[said >= 0]))
@@ -222,7 +225,7 @@ class _Heard:
             at = channel.nodes
             weight = self.weights.get(channel.name.split(":")[0], np.ones(tree.size))[at]
             told = model.channels[channel.name][self.group[at], tree.place[at], :, said]
-            np.add.at(log, at, np.log(told) * weight[:, None])
+            np.add.at(log, at, np.log(np.maximum(told, LEAST)) * weight[:, None])
         counts = np.einsum("vg,vag->va", self.likelihood, model.rollouts[tree.place, self.before])
         counts[self.signals.total <= 0] = 1.0
         return np.exp(log - log.max(1, keepdims=True))[:, WRONG_IN] * counts[:, ASTRAY_IN], counts

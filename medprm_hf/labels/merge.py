@@ -13,6 +13,8 @@ figure (corrected for chance, or the estimator's P(right)) can stand in its plac
                  the first step has nothing before it and is labelled as by value
     medprm       the judge's; everything after its first - is - (arXiv 2506.11474)   the lowest P(+) from that - on
     judge        the judge's, each step by itself                                    the judge's P(+), if it gives one
+    label_model  by P(right), learnt from how signals agree and from experts         that probability, calibrated
+                 (needs many solutions: `labels/label_learning.py`)
 
 `label_method` is `policy:reason`, from a closed list (`METHODS`). `needs_review` marks what the policy is not
 sure of. An expert's label wins over all of these, later (`schema.final_labels`).
@@ -107,8 +109,8 @@ class Policy:
     """What it does, in a line."""
     needs: tuple[str, ...]
     """Stages whose columns it cannot do without: rollout, judge."""
-    decide: Callable[[Sequence[_Step], MergeSettings], list[_Result]]
-    """Steps of one solution to results, [num_steps]."""
+    decide: Callable[[Sequence[_Step], MergeSettings], list[_Result]] | None
+    """Steps of one solution to results, [num_steps]; None for one that learns from many solutions."""
 
 
 def merge(
@@ -129,6 +131,12 @@ def merge(
     """
     if policy not in POLICIES:
         raise ConfigError(f"unknown merge policy {policy!r}{near(policy, POLICIES)}")
+    decide = POLICIES[policy].decide
+    if decide is None:
+        raise ConfigError(
+            f"merge policy {policy} learns from many solutions and cannot label one alone: use the merge stage on a "
+            "batch, or labels.label_learning"
+        )
     steps = _steps(
         {
             "judge_labels": judge_labels,
@@ -139,7 +147,7 @@ def merge(
             "figures": figures,
         }
     )
-    results = POLICIES[policy].decide(steps, settings or MergeSettings())
+    results = decide(steps, settings or MergeSettings())
     return Merged(
         [result.label for result in results],
         [result.p for result in results],
@@ -297,6 +305,7 @@ POLICIES: dict[str, Policy] = {
     "advantage": Policy("+ 0 - by the change in expected accuracy (VisualPRM)", ("rollout",), _advantage),
     "medprm": Policy("the judge; everything after its first - is - (Med-PRM)", ("judge",), _medprm),
     "judge": Policy("the judge alone, each step by itself", ("judge",), _judge),
+    "label_model": Policy("learns how far each signal can be trusted, from agreement and experts", (), None),
 }
 """Every policy by its name in a recipe."""
 
@@ -307,5 +316,6 @@ METHODS: dict[str, tuple[str, ...]] = {
     "advantage": ("above", "below", "rise", "level", "fall", "unsampled"),
     "medprm": ("judge", "after_first_wrong", "unjudged"),
     "judge": ("judge", "unjudged"),
+    "label_model": ("with_judge", "against_judge", "unjudged", "unheard"),
 }
 """Reasons that may stand in `label_method` behind `policy:`."""

@@ -9,7 +9,7 @@ run, is the *simulated* expert of the phantom world.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from medprm_hf.registry import resolve
@@ -45,6 +45,16 @@ class Decision:
     def as_row(self) -> dict[str, Any]:
         """The entry of the `reviews` column."""
         return asdict(self)
+
+
+COPIED = "as in "
+"""How the note of a decision begins that was made in another solution, on the same step after the same steps."""
+
+
+def copied(decision: Decision, solution_id: str) -> Decision:
+    """The decision as entered for a copy of the step; it took no time of its own."""
+    note = f"{COPIED}{solution_id}" + (f": {decision.note}" if decision.note else "")
+    return replace(decision, note=note, seconds=None)
 
 
 class Reviewer(Protocol):

@@ -27,6 +27,7 @@ Signal = Callable[[Row], list[str]]
 NEEDED = (
     "question_id", "solution_id", "solution", "steps", "is_correct", "labels", "review_labels",
     "rollout_correct", "rollout_total", "p_right", "chance", "judge_labels", "judge_confidence", "judge_p_plus",
+    "label_p", "calibration_labels",
 )  # fmt: skip
 
 
@@ -70,9 +71,12 @@ def _signals(recipe: Recipe, rows: Sequence[Row]) -> dict[str, Signal]:
     if {"rollout_correct", "judge_labels"} <= there:
         # P(right) is compared by itself: its rise says nothing, and every one is above a threshold of 0.
         without = {"judge", "value", "advantage"} if recipe.merge.figure == "p_right" else {"judge"}
-        for policy in POLICIES:
-            if policy not in without:
+        for policy, how in POLICIES.items():
+            if policy not in without and how.decide is not None:
                 signals[policy] = _policy(policy, recipe)
+    if recipe.merge.policy == "label_model":
+        # As the run made them: out of fold where experts had labelled the solution before.
+        signals["label_model"] = lambda row: list(row["labels"])
     if "review_labels" in there:
         name = f"{recipe.merge.policy}+review"
         signals[name] = lambda row: final_labels(row["labels"], row["review_labels"])

@@ -16,6 +16,7 @@ STAGES: dict[str, str] = {
     "rollout": "medprm_hf.stages.rollout:Rollout",
     "retrieve": "medprm_hf.stages.retrieve:Retrieve",
     "judge": "medprm_hf.stages.judge:Judge",
+    "calibrate": "medprm_hf.stages.calibrate:Calibrate",
     "merge": "medprm_hf.stages.merge:Merge",
     "review": "medprm_hf.stages.review:Review",
     "select": "medprm_hf.stages.select:Select",

@@ -1,62 +1,134 @@
 """review: experts' decisions come in. Reads the merged labels, adds reviews and review_labels.
 
-Doubtful steps (`needs_review`) are put to the reviewer that the recipe names, the most doubtful first, up to a
-share of the batch's steps. `simulated-expert:error=0.02` answers from the truth of the phantom world and
-is called simulated in every decision it makes. Nothing that a machine said is overwritten.
+What is asked first is chosen by `labels/review_value.py`: by expected errors mended per minute, by doubt, or at random,
+up to a share of the whole run's steps. A step that stands in several solutions after the same steps is asked once, and
+the decision is entered for each copy, with a note that says where it was made. Decisions of the calibrate stage are
+taken over, so nothing is asked twice. `simulated-expert:error=0.02` answers from the truth of the phantom world and is
+called simulated in every decision it makes. Nothing that a machine said is overwritten.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
 from typing import Any, ClassVar
 
-from medprm_hf.review.reviewers import Asked, Decision, open_reviewer
+from medprm_hf.labels.review_value import Ask, Candidate, Minutes, queue
+from medprm_hf.labels.step_tree import plant
+from medprm_hf.review.reviewers import Asked, Decision, copied, open_reviewer
 from medprm_hf.schema import Label, written_by
-from medprm_hf.specs import ReviewSpec
+from medprm_hf.specs_labels import ReviewSpec
 from medprm_hf.stages.base import Batch, Row, columns_of, rows_of
+
+Decided = dict[tuple[int, int], dict[str, Any]]
+"""(row, step): the entry of the `reviews` column."""
 
 
 @dataclass(frozen=True)
 class Review(ReviewSpec):
-    """Puts doubtful steps to a reviewer; see the module."""
+    """Puts steps to a reviewer, the most valuable first; see the module."""
 
     reads: ClassVar[tuple[str, ...]] = (
         "question_id", "solution_id", "steps", "labels", "label_p", "needs_review",
     )  # fmt: skip
-    uses: ClassVar[tuple[str, ...]] = ()
+    uses: ClassVar[tuple[str, ...]] = ("calibration_reviews",)
     writes: ClassVar[tuple[str, ...]] = written_by("review")
+    learnt: str = field(default="", repr=False)
+    """JSON: seconds a step takes, and the priority from which on steps are asked."""
 
     def check(self) -> None:
         """Looks the reviewer up."""
         open_reviewer(self.reviewer, self.seed)
 
+    def learn(self, batches: Iterable[Batch]) -> str:
+        """The priority at which the run's share of steps is used up."""
+        kept = [rows_of(self, batch) for batch in batches]
+        seconds = self._seconds(row for rows in kept for row in rows)
+        priorities = [ask.priority for rows in kept for ask in self._queue(rows, seconds)]
+        priorities.sort(reverse=True)
+        budget = round(self.share * sum(len(row["steps"]) for rows in kept for row in rows))
+        least = priorities[budget - 1] if 0 < budget <= len(priorities) else 0.0 if budget else float("inf")
+        return json.dumps({"seconds": seconds, "least": least})
+
     def __call__(self, batch: Mapping[str, list[Any]]) -> Batch:
         """Adds every decision and the reviewed label of each step of the batch."""
         rows = rows_of(self, batch)
-        asked = self._choose(rows)
-        decisions = dict(zip(asked, open_reviewer(self.reviewer, self.seed).decide(asked), strict=True))
-        by_step = {(item.solution_id, item.step): decision for item, decision in decisions.items()}
-        return columns_of(self, rows, [_result(row, by_step) for row in rows])
+        learnt = json.loads(self.learnt or self.learn([dict(batch)]))
+        asks = [ask for ask in self._queue(rows, learnt["seconds"]) if ask.priority >= learnt["least"]]
+        asked = [
+            Asked(rows[a.solution]["question_id"], rows[a.solution]["solution_id"],
+                  tuple(rows[a.solution]["steps"]), a.step)
+            for a in asks
+        ]  # fmt: skip
+        decisions = open_reviewer(self.reviewer, self.seed).decide(asked)
+        decided = _taken_over(rows) | _entered(rows, asks, decisions)
+        return columns_of(self, rows, [_result(n, row, decided) for n, row in enumerate(rows)])
 
-    def _choose(self, rows: list[Row]) -> list[Asked]:
-        """Doubtful steps, nearest to a coin flip first, at most the share of all steps."""
-        doubtful = [
-            (abs((row["label_p"][i] if row["label_p"][i] is not None else 0.5) - 0.5), number, i)
-            for number, row in enumerate(rows)
-            for i, doubt in enumerate(row["needs_review"])
-            if doubt
+    def _queue(self, rows: Sequence[Row], seconds: float) -> list[Ask]:
+        candidates = [
+            Candidate(
+                row["question_id"], row["solution_id"], row["steps"], row["labels"], row["label_p"],
+                row["needs_review"], [bool(given) for given in row.get("calibration_reviews") or []],
+            )
+            for row in rows
+        ]  # fmt: skip
+        return queue(candidates, self.order, Minutes(self.opening_seconds, seconds), self.seed)
+
+    def _seconds(self, rows: Iterable[Row]) -> float:
+        """Seconds a step takes: measured on the calibration sample, or as the recipe says."""
+        measured = [
+            given["seconds"]
+            for row in rows
+            for step in row.get("calibration_reviews") or []
+            for given in step
+            if given.get("seconds")
         ]
-        budget = round(self.share * sum(len(row["steps"]) for row in rows))
-        return [
-            Asked(rows[n]["question_id"], rows[n]["solution_id"], tuple(rows[n]["steps"]), i)
-            for _, n, i in sorted(doubtful)[:budget]
-        ]
+        return float(median(measured)) if measured else self.step_seconds
 
 
-def _result(row: Row, by_step: Mapping[tuple[str, int], Decision]) -> Row:
-    decisions = [by_step.get((row["solution_id"], i)) for i in range(len(row["steps"]))]
+def _taken_over(rows: Sequence[Row]) -> Decided:
+    """The sample's decisions, for the copies of its steps in other solutions of the batch."""
+    if not any(row.get("calibration_reviews") for row in rows):
+        return {}
+    first: dict[int, tuple[int, Row]] = {}
+    tree = plant([row["question_id"] for row in rows], [row["steps"] for row in rows])
+    given = [row.get("calibration_reviews") or [[] for _ in row["steps"]] for row in rows]
+    for number, nodes in enumerate(tree.node_of):
+        for step, node in enumerate(nodes):
+            if given[number][step]:
+                first.setdefault(node, (number, given[number][step][0]))
     return {
-        "reviews": [[decision.as_row()] if decision else [] for decision in decisions],
-        "review_labels": [decision.label if decision else Label.UNKNOWN.value for decision in decisions],
+        (number, step): copied(Decision(**first[node][1]), rows[first[node][0]]["solution_id"]).as_row()
+        for number, nodes in enumerate(tree.node_of)
+        for step, node in enumerate(nodes)
+        if node in first and not given[number][step]
     }
+
+
+def _entered(rows: Sequence[Row], asks: Sequence[Ask], decisions: Sequence[Decision]) -> Decided:
+    """Each decision at the step that was asked, and at its copies."""
+    decided: Decided = {}
+    for ask, decision in zip(asks, decisions, strict=True):
+        for at in ask.copies:
+            here = at == (ask.solution, ask.step)
+            decided[at] = (decision if here else copied(decision, rows[ask.solution]["solution_id"])).as_row()
+    return decided
+
+
+def _result(number: int, row: Row, decided: Decided) -> Row:
+    earlier = row.get("calibration_reviews") or [[] for _ in row["steps"]]
+    reviews = [
+        [*earlier[step], *([decided[number, step]] if (number, step) in decided else [])]
+        for step in range(len(row["steps"]))
+    ]
+    return {"reviews": reviews, "review_labels": [_settled([given["label"] for given in step]) for step in reviews]}
+
+
+def _settled(labels: Sequence[str]) -> str:
+    """The label that most decisions give; ? where nobody looked, or as many say otherwise."""
+    counted = sorted(((labels.count(label), label) for label in set(labels)), reverse=True)
+    if not counted or (len(counted) > 1 and counted[0][0] == counted[1][0]):
+        return Label.UNKNOWN.value
+    return counted[0][1]

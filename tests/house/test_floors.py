@@ -11,7 +11,7 @@ FLOORS = (
     ("schema", "registry"),
     ("text", "imaging"),
     ("labels",),
-    ("specs",),
+    ("specs", "specs_labels"),
     ("recipe", "loading", "backends", "review", "formats", "retrieval", "scoring"),
     ("stages", "phantom", "training", "evaluation"),
     ("runs",),

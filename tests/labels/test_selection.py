@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from medprm_hf.errors import ConfigError, DataError
-from medprm_hf.labels.selection import DROP_REASONS, SelectionSettings, drop_reason
+from medprm_hf.labels.selection import (
+    DROP_REASONS,
+    SelectionSettings,
+    contradicts_evidence,
+    drop_reason,
+    information,
+    surplus_plus,
+    surplus_right,
+)
 
 GOOD = ["Look.", "Think.", "Answer: B"]
 TABLE: list[tuple[list[str], str | None, str | None, str | None]] = [
@@ -31,8 +39,11 @@ def test_table(steps: list[str], answer: str | None, labels: str | None, expecte
     assert drop_reason(steps, answer, None if labels is None else list(labels)) == expected
 
 
+AMONG_OTHERS = {"wrong_without_minus", "enough_right", "too_many_plus", "less_informative"}
+
+
 def test_every_reason_is_in_the_table() -> None:
-    assert {row[3] for row in TABLE} - {None} == set(DROP_REASONS)
+    assert {row[3] for row in TABLE} - {None} | AMONG_OTHERS == set(DROP_REASONS)
 
 
 def test_settings() -> None:
@@ -42,3 +53,42 @@ def test_settings() -> None:
         SelectionSettings(min_steps=5, max_steps=4)
     with pytest.raises(DataError, match="1 labels for 3 steps"):
         drop_reason(GOOD, "B", ["+"])
+
+
+def test_wrong_answers_without_a_minus_go_where_asked() -> None:
+    settings = SelectionSettings(wrong_needs_minus=True)
+    steps = ["a", "b", "c"]
+    assert drop_reason(steps, "B", ["+", "+", "+"], settings, is_correct=False) == "wrong_without_minus"
+    assert drop_reason(steps, "B", ["+", "-", "+"], settings, is_correct=False) is None
+    assert drop_reason(steps, "B", ["+", "+", "+"], settings, is_correct=True) is None
+    assert drop_reason(steps, "B", ["+", "+", "+"], settings, is_correct=None) is None
+    assert drop_reason(steps, "B", ["+", "+", "+"], is_correct=False) is None
+
+
+def test_a_question_keeps_at_most_as_many_right_as_wrong_or_two() -> None:
+    right = [True, True, True, True, False, False, False]
+    assert surplus_right(["q"] * 7, right, [0.4, 0.1, 0.2, 0.3, 0, 0, 0]) == {0}
+    assert surplus_right(["q"] * 3, [True, True, None], [0.5, 0.6, 0.7]) == set()
+    assert surplus_right(["q", "q", "q", "r"], [True, True, True, True], [0.3, 0.1, 0.2, 0.9]) == {0}
+
+
+def test_information_is_the_balanced_information_score() -> None:
+    assert information(["+", "-"], [0.5, 0.0]) == pytest.approx((0.25 + 0.05) * 0.5)
+    assert information(["+", "+"], [1.0, None]) == pytest.approx(0.05)
+    assert information(["?", "?"], [1.0, 1.0]) == 0.0
+    assert information(["-", "-"], [0.25, 0.25]) == pytest.approx(0.05 * 0.75)
+    assert information(["+", "-"], None) == pytest.approx(0.3 * 0.5)
+
+
+def test_plus_is_cut_to_its_share_by_whole_solutions() -> None:
+    counts = [(4, 0, 0.9), (4, 0, 0.5), (2, 2, 0.99), (4, 0, 0.1)]
+    cut = surplus_plus(counts, 0.8)
+    left = [(p, m) for p, m, draw in counts if m or draw < cut]
+    assert sum(p for p, _ in left) / sum(p + m for p, m in left) <= 0.8
+    assert surplus_plus(counts, 1.0) == 1.0
+
+
+def test_contradicting_evidence_is_flagged() -> None:
+    assert contradicts_evidence(["+", "-"], [[], ["p1"]])
+    assert not contradicts_evidence(["+", "-"], [["p1"], []])
+    assert not contradicts_evidence(["-"], None)
