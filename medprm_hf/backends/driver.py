@@ -16,6 +16,7 @@ At temperature 0 one answer is asked for and fills all n places.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -33,6 +34,8 @@ from medprm_hf.errors import BackendError, ConfigError
 
 OWN_FAULT = frozenset({"content_filter", "context", "image"})
 """Failures that say something about one request, and nothing about the others."""
+
+_starting = threading.Lock()
 
 
 @dataclass
@@ -77,12 +80,15 @@ class AsyncBackend:
             raise ConfigError("concurrency and attempts are at least 1")
         self.model = model
         self.identity = identity
+        self.recorded_as = identity
+        """As the journal names it: the identity, and after a question mark options that change what answers hold."""
         self.usage = Usage()
         self._all_lanes = list(lanes)
         self._attempts, self._backoff, self._give_up = attempts, backoff, give_up
         self._in_vain = 0
         self._thread: LoopThread | None = None
         self._lanes: Lanes | None = None
+        self._opening: asyncio.Future[None] | None = None
         self._pen: tuple[Journal, GroupCommit] | None = None
 
     async def _ask(self, request: Request, places: list[int], lane: Lane) -> Answered:
@@ -128,18 +134,22 @@ class AsyncBackend:
             if self._lanes is not None:
                 self._thread.run(self._shut())
             self._thread.stop()
-        self._thread = self._lanes = self._pen = None
+        self._thread = self._lanes = self._pen = self._opening = None
 
     def _loop(self) -> LoopThread:
-        if self._thread is None or not self._thread.alive:  # a fork carries no threads along
-            self._thread, self._lanes, self._pen = LoopThread("medprm-asking"), None, None
-        return self._thread
+        with _starting:
+            if self._thread is None or not self._thread.alive:  # a fork carries no threads along
+                self._thread = LoopThread("medprm-asking")
+                self._lanes = self._pen = self._opening = None
+            return self._thread
 
     async def _ready(self) -> Lanes:
-        """Connections are open."""
+        """The lanes, once connections are open; calls of several threads wait for the one that opens them."""
         if self._lanes is None:
             self._lanes = Lanes(self._all_lanes)
-            await self._open()
+        if self._opening is None or (self._opening.done() and self._opening.exception() is not None):
+            self._opening = asyncio.ensure_future(self._open())
+        await asyncio.shield(self._opening)
         return self._lanes
 
     async def _complete(self, requests: Iterable[Request], done: Done) -> None:
@@ -149,7 +159,7 @@ class AsyncBackend:
             self.usage.add(reply)
             done(number, reply)
 
-        feed = Feed(requests, booked, self.identity, shared)
+        feed = Feed(requests, booked, self.identity, shared, self.recorded_as)
         crew = Crew(lambda job: self._fill(job, feed, crew, shared), feed, lanes.slots)
         await crew.work()
 
@@ -182,7 +192,7 @@ class AsyncBackend:
         for place, answer in zip(job.places, answers, strict=False):
             name = order.names[place]
             if name not in entries:  # at temperature 0 all places have one name
-                entry = Entry(name, self.identity, order.request, place, answer, paid, answered.continuation)
+                entry = Entry(name, self.recorded_as, order.request, place, answer, paid, answered.continuation)
                 entries[name], paid = entry, 0
         await self._pen[1].record(list(entries.values()))
 

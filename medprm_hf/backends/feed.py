@@ -64,12 +64,15 @@ class Job:
 class Feed:
     """Jobs of one call of a backend."""
 
-    def __init__(self, requests: Iterable[Request], done: Done, identity: str, shared: Books) -> None:
+    def __init__(
+        self, requests: Iterable[Request], done: Done, identity: str, shared: Books, recorded_as: str = ""
+    ) -> None:
+        """`identity` is the meter's, `recorded_as` the journal's, where that is another."""
         self.closed = False
         """Nothing more is handed out."""
         self._orders = (Order(number, request) for number, request in enumerate(requests))
         self._done = done
-        self._identity, self._shared = identity, shared
+        self._identity, self._recorded_as, self._shared = identity, recorded_as or identity, shared
         self._pieces: deque[Job] = deque()
         self._jobs = self._lacking()
 
@@ -106,7 +109,7 @@ class Feed:
     def _look_up(self, orders: list[Order]) -> None:
         assert self._shared.journal is not None
         for order in orders:
-            order.names = place_names(self._identity, order.request)
+            order.names = place_names(self._recorded_as, order.request)
         known = self._shared.journal.recall([name for order in orders for name in order.names])
         if not known:
             return

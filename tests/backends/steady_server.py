@@ -42,9 +42,13 @@ def texts(body: dict[str, Any]) -> list[str]:
     for choice in range(body.get("n", 1)):
         mark = digest(body["messages"], body.get("seed"), choice)[:20]
         last = f"Step 9: It follows {mark}.\nAnswer: {'ABC'[int(mark[:4], 16) % 3]}"
-        begun = "already been begun" in json.dumps(body["messages"][-1])
-        said.append(f"\n{last}" if begun else f"Step 1: I see {mark}.\nStep 2: So {mark[::-1]}.\n{last}")
+        said.append(f"\n{last}" if begun(body) else f"Step 1: I see {mark}.\nStep 2: So {mark[::-1]}.\n{last}")
     return said
+
+
+def begun(body: dict[str, Any]) -> bool:
+    """Whether the rest of an answer is asked for."""
+    return "already been begun" in json.dumps(body["messages"][-1])
 
 
 @dataclass
@@ -65,9 +69,11 @@ class Manners:
         number = int(name[:8], 16)
         fault = FAULTS[number % len(FAULTS)] if number // 9 % 2 else None
         always = self.stubborn and number // 18 % 4 == 0
-        if fault in ("fewer", "length") or (always and fault not in self.without):
+        if fault is None or fault in self.without:
+            return None
+        if fault in ("fewer", "length") or always:
             return fault
-        if name in self.met or fault in self.without or fault == "policy":
+        if name in self.met or fault == "policy":
             return None
         self.met.add(name)
         return fault
@@ -80,7 +86,7 @@ class Manners:
         body = await request.json()
         name = digest(body)
         fault = self.fault(name)
-        self.write(arrived=name, n=body.get("n", 1))
+        self.write(arrived=name, n=body.get("n", 1), continued=begun(body))
         await asyncio.sleep(self.hang if fault == "hang" else self.latency)
         said = texts(body)
         if fault == "fewer":

@@ -15,14 +15,16 @@ from medprm_hf.backends.books import open_books
 from medprm_hf.backends.journal import Journal
 from medprm_hf.backends.open import close_backends
 from medprm_hf.errors import AuthError, BackendError
+from medprm_hf.recipe import parse
+from medprm_hf.runs.pipeline import Run
 from tests.backends.servers import serve
-from tests.backends.steady_server import KINDS, Steady, steady
+from tests.backends.steady_server import FAULTS, KINDS, steady
 
 KEY = "sk-proj-SECRET0123456789abcdefgh"
 
 
 def opened(url: str, **options: Any) -> Backend:
-    plain = {"base_url": url, "backoff": 0.01, "timeout": 0.5, "attempts": 3, "give_up": 0, "concurrency": 24}
+    plain = {"base_url": url, "backoff": 0.01, "timeout": 1.0, "attempts": 3, "give_up": 0, "concurrency": 24}
     said = "&".join(f"{name}={value}" for name, value in (plain | options).items())
     return open_backend(f"openai:steady?{said}")
 
@@ -42,7 +44,7 @@ def kinds(replies: list[Reply]) -> Counter[str]:
 
 
 def test_every_request_ends_as_an_answer_or_a_named_failure(tmp_path: Path) -> None:
-    with steady(tmp_path, 0.01, 1.5, "--stubborn") as server, open_books(journal=tmp_path / "journal.sqlite"):
+    with steady(tmp_path, 0.01, 2.5, "--stubborn") as server, open_books(journal=tmp_path / "journal.sqlite"):
         requests = asked(300)
         first = opened(server.url).complete(requests)
         met = {line["fault"] for line in server.lines() if line.get("fault")}
@@ -53,9 +55,11 @@ def test_every_request_ends_as_an_answer_or_a_named_failure(tmp_path: Path) -> N
         done = [place for reply in first for place in reply.places if isinstance(place, Completion)]
         assert {place.finish_reason for place in done} == {"stop", "length"}
         assert len(done) > 900 and len({place.text for place in done}) == len(done)
-        _nothing_twice(server)
+        seen = len(server.lines())
         again = opened(server.url).complete(requests)  # only what failed is asked for again
-        _nothing_twice(server)
+        assert {line["arrived"] for line in server.lines()[seen:] if "arrived" in line} == _failed(
+            server.lines()[:seen]
+        )
         assert [reply.completions for reply in again] == [reply.completions for reply in first]
         with Journal(tmp_path / "journal.sqlite", readonly=True) as journal:
             kept = {row[0] for row in journal.query("SELECT text FROM answers")}
@@ -64,9 +68,10 @@ def test_every_request_ends_as_an_answer_or_a_named_failure(tmp_path: Path) -> N
         assert failed == dict.fromkeys(KINDS.values(), 3) | {"content_filter": 1}
 
 
-def _nothing_twice(server: Steady) -> None:
-    said = Counter(text for line in server.lines() for text in line.get("texts", ()))
-    assert said and set(said.values()) == {1}
+def _failed(lines: list[dict[str, Any]]) -> set[str]:
+    """Requests that were never answered whole."""
+    whole = {line["answered"] for line in lines if line.get("texts")}
+    return {line["arrived"] for line in lines if "arrived" in line} - whole
 
 
 def test_raising_k_from_4_to_16_asks_for_12(tmp_path: Path) -> None:
@@ -76,6 +81,45 @@ def test_raising_k_from_4_to_16_asks_for_12(tmp_path: Path) -> None:
             assert [len(reply.completions) for reply in replies] == [n] * 3
         assert [body["n"] for body in server.seen] == [4] * 3 + [12] * 3
         assert len({body["seed"] for body in server.seen}) == 6
+
+
+def _recipe(folder: Path, backend: str, k: int) -> Any:
+    rows = [
+        {"question_id": f"q{i}", "question": f"Case {i}?", "options": ["none", "CT", "biopsy"], "answer": "CT"}
+        for i in range(4)
+    ]
+    (folder / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    plain = {
+        "source": {"name": "table", "path": str(folder / "questions.jsonl")},
+        "stages": ["questions", "generate", "rollout"],
+        "generate": {"backend": backend, "solutions": 2},
+        "rollout": {"backend": backend, "k": k},
+    }
+    return parse(plain)
+
+
+def test_a_run_whose_k_is_raised_pays_for_the_rest_and_can_be_replayed(tmp_path: Path) -> None:
+    with steady(tmp_path, 0.01, 1.0, "--without", *FAULTS) as server:
+        spec = f"openai:steady?base_url={server.url}"
+        Run.open(tmp_path / "run", _recipe(tmp_path, spec, 4)).build()
+        asked_first = {line["n"] for line in server.lines() if line.get("continued")}
+        server.reset()
+        raised = Run.open(tmp_path / "run", _recipe(tmp_path, spec, 16))
+        raised.build()
+        asked_then = {line["n"] for line in server.lines() if line.get("continued")}
+        assert (asked_first, asked_then) == ({4}, {12})
+        close_backends()
+    replayed = Run.open(tmp_path / "again", _recipe(tmp_path, f"replay:{tmp_path}/run/journal.sqlite", 16))
+    replayed.build()
+    assert replayed.table(0, replayed.columns) == raised.table(0, raised.columns)
+    assert set(raised.table(0, ["rollout_total"])["rollout_total"][0]) == {16}
+
+
+def test_answers_without_log_probabilities_do_not_serve_who_wants_them(tmp_path: Path) -> None:
+    with serve() as server, open_books(journal=tmp_path / "journal.sqlite"):
+        for options in ({}, {"logprobs": 1}, {"logprobs": 1}, {}):
+            opened(server.url, **options).complete(asked(1, 2))
+        assert [body.get("logprobs") for body in server.seen] == [None, True]
 
 
 def test_at_temperature_0_one_answer_is_asked_for_once(tmp_path: Path) -> None:
