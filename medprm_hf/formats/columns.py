@@ -22,6 +22,7 @@ from medprm_hf.schema import BY_NAME, COLUMNS
 _PER_STEP = frozenset(column.name for column in COLUMNS if column.per_step and column.name != "steps")
 _LOOKED_AT = {"expected_accuracy", "rollout_total", "generator", "evidence", "reviews"}
 """Columns with numbers that formats look at beyond those that they carry."""
+_NOTHING = {type(None)}
 _BATCH = 512
 """Rows whose lost values are counted together, column by column."""
 
@@ -119,13 +120,12 @@ class Columns:
 
     def _count(self) -> None:
         for name, column in zip(self._names, zip(*self._waiting, strict=True), strict=False):
-            there = [value for value in column if value is not None and value != ""]
-            if not there:
-                continue
-            if all(type(value) is list for value in there):
+            kinds = {*map(type, column)} - _NOTHING
+            if kinds == {list}:
+                there = [value for value in column if value is not None]
                 count = sum(map(len, there)) - sum(map(list.count, there, repeat(None)))
             else:
-                count = len(there)
+                count = len(column) - column.count(None) - column.count("") if kinds else 0
             if count:
                 self._counts[name] += count
         self._waiting.clear()
