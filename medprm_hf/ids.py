@@ -12,13 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # made once: dumps makes one a call
 Part = str | int | float | bool | None | Sequence["Part"]
 
 
 def content_hash(*parts: Part, length: int = 16) -> str:
     """Hex digest of plain values; `length` hex characters (16 are 64 bits)."""
-    text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
+    return hashlib.sha256(_encode(parts).encode()).hexdigest()[:length]
 
 
 def bytes_hash(data: bytes) -> str:

@@ -76,9 +76,9 @@ class Case:
 
 def questions(case: Case) -> Iterator[list[dict[str, Any]]]:
     """The solutions of one question after the other, as the stage reads them."""
-    chance = random.Random(0)
+    chance, vocabulary = random.Random(0), TEXT.partition("Answer")[0].split()
     for number in range(-(-case.requests // PREFIXES)):
-        words = " ".join(chance.choices(TEXT.split(), k=60))
+        words = " ".join(chance.choices(vocabulary, k=60))
         question = {
             "question_id": f"q{number}",
             "image": {"bytes": noise(case.image_kb, number), "path": None} if case.image_kb else None,
@@ -91,7 +91,7 @@ def questions(case: Case) -> Iterator[list[dict[str, Any]]]:
         }
         rows = []
         for solution in range(SOLUTIONS):
-            steps = [f"{' '.join(chance.choices(TEXT.split(), k=20))} ({solution}.{i})." for i in range(STEPS - 1)]
+            steps = [f"{' '.join(chance.choices(vocabulary, k=20))} ({solution}.{i})." for i in range(STEPS - 1)]
             steps.append("Answer: B")
             written = {"solution": "\n\n".join(steps), "steps": steps, "final_answer": "B", "is_correct": True}
             rows.append(question | written)
