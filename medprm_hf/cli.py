@@ -193,6 +193,25 @@ def export(
 
 
 @app.command()
+def index(
+    corpus: Annotated[list[str], typer.Argument(help="Files or folders of passages; with --images tables of cases.")],
+    out: Annotated[Path, typer.Option(help="Folder of the index; one that is there is extended.")],
+    license: Annotated[str | None, typer.Option(help="Licence of rows that name none, e.g. CC-BY-4.0.")] = None,
+    source: Annotated[str | None, typer.Option(help="Source of rows that name none.")] = None,
+    encoder: Annotated[str | None, typer.Option(help="medcpt, minilm (offline), none, a name or a path.")] = None,
+    images: Annotated[bool, typer.Option("--images", help="Index images with their diagnoses.")] = False,
+) -> None:
+    """Build or extend an index that the retrieve stage searches (retrieve.index, retrieve.cases).
+
+    Example: medprm index textbook.jsonl --out textbook-index --license CC-BY-4.0 --encoder minilm
+    """
+    from medprm_hf.stages.indexes import build_index
+
+    lines = build_index(corpus, out, images=images, license=license, source=source, encoder=encoder)
+    typer.echo("\n".join(lines))
+
+
+@app.command()
 def convert(
     source: Annotated[Path, typer.Argument(help="File to read.")],
     target: Annotated[Path, typer.Argument(help="File to write.")],

@@ -145,14 +145,14 @@ class RetrieveSpec:
     """medcpt, pubmedbert, minilm (needs no network), none (BM25 alone), or any encoder's name or path."""
     image_encoder: str = "hf-hub:microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224"
     """Any open_clip name with its weights, or local-dir:PATH."""
-    passages: Count = 5
-    """Passages shown at most."""
+    passages: Count = 12
+    """Passages shown at most: 12 of 256 tokens fill the 3,072."""
     similar: Count = 5
     """Similar cases shown at most."""
     lexical_weight: Annotated[float, Field(ge=0)] = 1.0
     """Weight of BM25 in the fusion of ranks."""
-    dense_weight: Annotated[float, Field(ge=0)] = 1.0
-    """Weight of the encoder in the fusion of ranks."""
+    dense_weight: Annotated[float, Field(ge=0)] = 4.0
+    """Weight of the encoder in the fusion of ranks (measured: docs/evidence.md)."""
     chunk_tokens: Count = 256
     """Tokens of a passage at most."""
     chunk_overlap: Annotated[int, Field(ge=0)] = 32

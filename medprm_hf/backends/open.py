@@ -35,6 +35,7 @@ BACKENDS: Mapping[str, str] = {
     "phantom": "medprm_hf.backends.transformers:PhantomBackend",
     "replay": "medprm_hf.backends.replay:ReplayBackend",
     "scripted": "medprm_hf.backends.scripted:ScriptedBackend",
+    "rule-reader": "medprm_hf.phantom.rule_reader:RuleReader",
     "simulated-judge": "medprm_hf.phantom.simulated:SimulatedJudge",
     "transformers": "medprm_hf.backends.transformers:TransformersBackend",
 }
