@@ -11,6 +11,8 @@ from typing import Annotated
 import typer
 
 from medprm_hf.cli_journal import journal
+from medprm_hf.cli_models import register
+from medprm_hf.cli_phantom import phantom
 from medprm_hf.errors import BudgetError, ConfigError, MedPRMError
 from medprm_hf.registry import near
 
@@ -24,9 +26,9 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-phantom = typer.Typer(help="The phantom world: images and questions whose every step's truth is known.")
 app.add_typer(phantom, name="phantom", no_args_is_help=True)
 app.add_typer(journal, name="journal", no_args_is_help=True)
+register(app)
 
 RECIPES = resources.files("medprm_hf") / "recipes"
 
@@ -270,40 +272,6 @@ def inspect(
     from medprm_hf.formats import commands
 
     Console().print(commands.inspect(file, row, from_))
-
-
-@phantom.command("sample")
-def phantom_sample(
-    out: Annotated[Path, typer.Argument(help="Folder for PNG images and questions.jsonl.")],
-    n: Annotated[int, typer.Option(min=1, help="How many questions.")] = 12,
-    split: Annotated[str, typer.Option(help="train, development or test.")] = "test",
-    seed: Annotated[int, typer.Option(help="Other seeds give other questions.")] = 0,
-) -> None:
-    """Draw phantom questions: images, options, answers and the true steps."""
-    from medprm_hf.phantom.commands import sample
-
-    typer.echo(f"wrote {sample(out, n, split, seed)} questions to {out}")
-
-
-@phantom.command("train")
-def phantom_train(
-    out: Annotated[Path, typer.Argument(help="Folder for the two checkpoints, base/ and policy/.")],
-    seed: Annotated[int, typer.Option(help="Seed of weights and data.")] = 0,
-) -> None:
-    """Train the two shipped checkpoints from scratch (needs the train extra; tens of minutes on two cores)."""
-    from medprm_hf.phantom.commands import train
-
-    train(out, seed)
-
-
-@phantom.command("card")
-def phantom_card(
-    name: Annotated[str, typer.Argument(help="base or policy.")] = "policy",
-) -> None:
-    """Print the model card of a shipped checkpoint: how it was made and how well it does."""
-    from medprm_hf.phantom.commands import card
-
-    typer.echo(card(name))
 
 
 def _money(budget: float | None, prices: Path | None = None) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ from medprm_hf.specs import (
     StageName,
 )
 from medprm_hf.specs_labels import CalibrateSpec, MergeSpec, ReviewSpec, SelectSpec
+from medprm_hf.specs_train import TrainSpec
 
 
 class SourceSpec(BaseModel):
@@ -70,6 +71,8 @@ class Recipe(BaseModel):
     merge: MergeSpec = MergeSpec()
     review: ReviewSpec = ReviewSpec()
     select: SelectSpec = SelectSpec()
+    train: TrainSpec = TrainSpec()
+    """Not a stage: what `medprm train` does with the finished dataset."""
     exports: tuple[str, ...] = ("visualprm", "steps-jsonl", "medprm")
     """Format ids written beside the dataset."""
     shard_questions: Count = 40
@@ -91,8 +94,8 @@ class Recipe(BaseModel):
         return replace(section, seed=section.seed + self.seed) if hasattr(section, "seed") else section
 
     def fingerprint(self) -> str:
-        """Hash of everything that decides the result (name, exports and money do not)."""
-        return content_hash(self.model_dump_json(exclude={"name", "exports", "budget", "prices"}))
+        """Hash of everything that decides the result (name, exports, money and training do not)."""
+        return content_hash(self.model_dump_json(exclude={"name", "exports", "budget", "prices", "train"}))
 
 
 def check(recipe: Recipe) -> None:

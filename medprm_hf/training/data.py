@@ -19,7 +19,7 @@ from medprm_hf.formats import read
 from medprm_hf.ids import bytes_hash, stable_seed
 from medprm_hf.imaging.load import load_image
 from medprm_hf.scoring.layout import Case, Laid, Layout, Prefix
-from medprm_hf.specs import TrainSpec
+from medprm_hf.specs_train import TrainSpec
 from medprm_hf.training.targets import Targets, is_hard_negative, targets_of
 
 Row = Mapping[str, Any]

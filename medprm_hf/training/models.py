@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from medprm_hf.errors import ConfigError
-from medprm_hf.phantom.model import checkpoint
-from medprm_hf.registry import near
+from medprm_hf.registry import near, resolve
 from medprm_hf.scoring.layout import Layout
 from medprm_hf.scoring.settings import SETTINGS_FILE, LayoutSettings, load_settings
-from medprm_hf.specs import TrainSpec
+from medprm_hf.specs_train import TrainSpec
+
+_CHECKPOINTS = {"phantom": "medprm_hf.phantom.model:checkpoint"}
 
 
 def model_path(name: str) -> str:
     """A Hub id or folder; `phantom:base` is the shipped checkpoint."""
     if name.startswith("phantom:"):
-        return str(checkpoint(name.removeprefix("phantom:")))  # type: ignore[arg-type]
+        return str(resolve("checkpoint family", _CHECKPOINTS, "phantom")(name.removeprefix("phantom:")))
     return name
 
 

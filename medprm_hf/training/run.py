@@ -20,7 +20,7 @@ from medprm_hf.errors import ConfigError, StoreError
 from medprm_hf.ids import content_hash
 from medprm_hf.scoring.layout import Layout
 from medprm_hf.scoring.settings import PRMSettings, save_seen, save_settings
-from medprm_hf.specs import TrainSpec
+from medprm_hf.specs_train import TrainSpec
 from medprm_hf.training.calibrate import calibrated, logits_of
 from medprm_hf.training.data import (
     Album,

@@ -13,7 +13,7 @@ from medprm_hf.errors import ConfigError
 from medprm_hf.ids import bytes_hash
 from medprm_hf.scoring.layout import Laid, Layout
 from medprm_hf.scoring.two_towers import MedPRMTwoTower
-from medprm_hf.specs import TrainSpec
+from medprm_hf.specs_train import TrainSpec
 from medprm_hf.training.data import Batcher, Example
 from medprm_hf.training.models import model_path, sees, towers
 

@@ -25,7 +25,7 @@ from trl import SFTConfig, SFTTrainer
 
 from medprm_hf.errors import ConfigError
 from medprm_hf.training.data import Batcher, Example
-from medprm_hf.training.loss import beta_binomial, cross_entropy, from_evidence, step_logits
+from medprm_hf.training.loss import bare, beta_binomial, cross_entropy, from_evidence, step_logits
 from medprm_hf.training.targets import Balance
 
 OWN = ("positions", "labels", "probs", "scale", "counts", "evidence")
@@ -210,6 +210,20 @@ class PRMTrainer(SFTTrainer):  # type: ignore[misc]
         if self.args.group_rates and not getattr(optimizer, "medprm_grouped", False):
             _regroup(optimizer, self.model if model is None else model, self.args.group_rates)
         return optimizer
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """The weights of a checkpoint, by the model's own `from_pretrained`.
+
+        The Trainer's loads the file's names as they stand, and not strictly; vision models are saved under older names
+        than they have in memory, so nothing would be loaded, and training would quietly go on from the base.
+        """
+        inner = bare(self.model if model is None else model)
+        plain = inner is self.model and not (self.is_fsdp_enabled or self.is_deepspeed_enabled)
+        if not plain:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        saved = type(inner).from_pretrained(resume_from_checkpoint, dtype=inner.dtype)
+        inner.load_state_dict(saved.state_dict())
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Trains; where a loss or gradient is no number, keeps the weights before it and says so."""

@@ -35,7 +35,7 @@ from medprm_hf.labels.agreement import _macro, apply_prior, confusion, error_rec
 from medprm_hf.labels.scaling import best_threshold
 from medprm_hf.scoring.layout import Layout
 from medprm_hf.scoring.settings import LayoutSettings, load_settings
-from medprm_hf.specs import TrainSpec
+from medprm_hf.specs_train import TrainSpec
 from medprm_hf.training.calibrate import logits_of
 from medprm_hf.training.data import Batcher, Survey, examples_of
 from medprm_hf.training.models import load_model, load_processor, model_path

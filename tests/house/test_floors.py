@@ -11,10 +11,11 @@ FLOORS = (
     ("schema", "registry"),
     ("text", "imaging"),
     ("labels",),
-    ("specs", "specs_labels"),
+    ("specs", "specs_labels", "specs_train"),
     ("recipe", "loading", "backends", "review", "formats", "retrieval", "scoring"),
     ("stages", "phantom", "training", "evaluation"),
     ("runs",),
+    ("cli_journal", "cli_models", "cli_phantom"),
     ("cli",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}
