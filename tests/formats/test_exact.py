@@ -97,5 +97,6 @@ def test_nan_in_any_column_that_is_written_is_refused_by_name(column: str, tmp_p
 
 def test_finite_looks_into_lists_and_objects() -> None:
     assert finite([1.0, [0.5, None, 2], {"a": [{"b": 0.1}]}, "nan", [True, "x"], ()])
-    for bad in (math.nan, [1, math.inf], [0.5, None, -math.inf], {"a": [{"b": math.nan}]}, ["x", math.nan], [[math.inf]]):
+    lists = [1, math.inf], [0.5, None, -math.inf], ["x", math.nan], [[math.inf]]
+    for bad in (math.nan, {"a": [{"b": math.nan}]}, *lists):
         assert not finite([bad])
