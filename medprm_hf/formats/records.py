@@ -9,10 +9,8 @@ file every other line is kept, in an array every element before the broken one.
 
 from __future__ import annotations
 
-import codecs
 import gzip
 import json
-import re
 import secrets
 import zlib
 from collections.abc import Iterator
@@ -23,19 +21,14 @@ from typing import IO, Any, cast
 
 from medprm_hf.errors import FormatError
 from medprm_hf.formats.base import Problem
-from medprm_hf.formats.exact import decoder, fast, loads
+from medprm_hf.formats.exact import fast, loads
 from medprm_hf.formats.parquet import parquet_files, parquet_rows
+from medprm_hf.formats.window import BOM, Window, read_some
 
-_CHUNK = 1 << 18
 _FEW = 8
 """Lines decoded together: few enough that the garbage collector has nothing to look at."""
-_BOM = b"\xef\xbb\xbf"
 _WORD = secrets.token_hex(8)
 _JOINT = f',"{_WORD}",'.encode()
-_NO_SPACE = re.compile(rb"[^ \t\r\n]")
-_FOLLOWS = re.compile(rb'\}\s*,\s*\{\s*"[^"\\]*"')
-"""From the end of one element to the first key of the next."""
-_NOTHING = object()
 
 
 @dataclass(slots=True)
@@ -96,13 +89,13 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _records(raw: IO[bytes], inner: tuple[str, ...]) -> Iterator[Item | Problem]:
-    start = _read(raw, _CHUNK)
-    text = start.removeprefix(_BOM).lstrip()
+    start = read_some(raw)
+    text = start.removeprefix(BOM).lstrip()
     raw.seek(0)
     if not text:
         yield Problem(None, None, "empty_file", "the file is empty: there is nothing to read")
     elif text.startswith(b"[") and not _is_line(text):
-        yield from _elements(_Stream(raw))
+        yield from _elements(Window(raw))
     elif text.startswith(b"{") and (_pretty(text) or any(b'"%s"' % key.encode() in text for key in inner)):
         yield from _inside(raw, inner, _pretty(text))
     else:
@@ -118,12 +111,6 @@ def _pretty(text: bytes) -> bool:
     """Whether `{…` is spread over several lines."""
     first = text.split(b"\n", 1)[0].rstrip()
     return b"\n" in text and first.endswith((b"{", b"[", b","))
-
-
-def _read(raw: IO[bytes], size: int) -> bytes:
-    """Some bytes, at most `size`, none at the end: what a broken gzip still gives is not lost."""
-    found: bytes = raw.read1(size)  # type: ignore[attr-defined]
-    return found
 
 
 def _lines(raw: IO[bytes]) -> Iterator[Item | Problem]:
@@ -150,7 +137,7 @@ def _lines(raw: IO[bytes]) -> Iterator[Item | Problem]:
 def _blocks(raw: IO[bytes]) -> Iterator[list[bytes]]:
     """Whole lines, some at a time."""
     parts: list[bytes] = []
-    data = _read(raw, _CHUNK).removeprefix(_BOM)
+    data = read_some(raw).removeprefix(BOM)
     while data:
         *lines, rest = data.split(b"\n")
         if lines:
@@ -159,7 +146,7 @@ def _blocks(raw: IO[bytes]) -> Iterator[list[bytes]]:
             for start in range(0, len(lines), _FEW):
                 yield lines[start : start + _FEW]
         parts.append(rest)
-        data = _read(raw, _CHUNK)
+        data = read_some(raw)
     if any(parts):
         yield [b"".join(parts)]
 
@@ -189,110 +176,7 @@ def _strange(line: int, strange: list[str], text: str) -> Problem:
     return Problem(line, None, "not_a_number", f"{found}, which JSON does not know: write null", text)
 
 
-class _Stream:
-    """A window on a long JSON text that gives one value at a time.
-
-    Elements of an array mostly follow each other in one way (`}, {"id"`, or a line break and so many spaces). Where
-    the next one seems to end there, it is decoded whole; if that is no JSON, or unknown, the decoder finds the end.
-    """
-
-    def __init__(self, raw: IO[bytes]) -> None:
-        self._raw = raw
-        self._data = _read(raw, _CHUNK).removeprefix(_BOM)
-        self._place = 0
-        self._ended = False
-        self._end = 0
-        """Where the last element ended; 0 once the window has moved on."""
-        self._between = b""
-        """What stands between two elements, with the first key of the second."""
-        self._size = 1 << 12
-        """Bytes of the last value that the decoder had to find the end of."""
-        self.strange: list[str] = []
-        self._decode = decoder(self.strange).raw_decode
-
-    def peek(self) -> bytes:
-        """The next character that is no space; empty at the end."""
-        while True:
-            found = self._data[self._place : self._place + 1]
-            if found and not found.isspace():
-                return found
-            rest = _NO_SPACE.search(self._data, self._place)
-            self._place = rest.start() if rest else len(self._data)
-            if not rest and not self._more():
-                return b""
-
-    def take(self, wanted: bytes) -> None:
-        """Steps over one character that must come next."""
-        found = self.peek()
-        if found != wanted:
-            shown = repr(found.decode(errors="replace")) if found else "the end of the file"
-            raise ValueError(f"{wanted.decode()!r} expected, {shown} found")
-        self._place += 1
-
-    def element(self) -> Any:
-        """The next element of an array; raises ValueError if there is none."""
-        self.peek()
-        if self._end and not self._between:
-            follows = _FOLLOWS.match(self._data, self._end - 1)
-            self._between = follows[0] if follows else b""
-        end = self._data.find(self._between, self._place) + 1 if self._between else 0
-        if not end and self._between and len(self._data) - self._place < _CHUNK and self._more():
-            end = self._data.find(self._between, self._place) + 1
-        value = self._whole(end) if end else _NOTHING
-        if value is _NOTHING:
-            value = self.value()
-        self._end = self._place
-        return value
-
-    def _whole(self, end: int) -> Any:
-        try:
-            value = fast(self._data[self._place : end])
-        except ValueError:
-            return _NOTHING
-        self._place = end
-        return value
-
-    def value(self) -> Any:
-        """The next JSON value; raises ValueError if there is none."""
-        self.peek()
-        size = 2 * self._size
-        while True:
-            data = self._data[self._place : self._place + size]
-            last = self._ended and self._place + size >= len(self._data)
-            text, _ = codecs.utf_8_decode(data, "strict", last)
-            try:
-                value, end = self._decode(text)
-            except json.JSONDecodeError as error:
-                if last or not _cut(error, text):
-                    raise
-            else:
-                if last or end < len(text):
-                    break
-            self.strange.clear()
-            size *= 2
-            while len(self._data) - self._place < size and self._more():
-                pass
-        self._size = len(text[:end].encode())
-        self._place += self._size
-        return value
-
-    def _more(self) -> bool:
-        """Widens the window; false at the end of the file."""
-        if self._ended:
-            return False
-        more = _read(self._raw, max(_CHUNK, (len(self._data) - self._place) // 2))
-        self._ended = not more
-        self._data = self._data[self._place :] + more
-        self._place = self._end = 0
-        return bool(more)
-
-
-def _cut(error: json.JSONDecodeError, text: str) -> bool:
-    """Whether the text is broken only because the window ends there."""
-    return error.pos >= len(text) - 16 or error.msg.startswith("Unterminated string")
-
-
-def _elements(stream: _Stream, head: dict[str, Any] | None = None) -> Iterator[Item | Problem]:
+def _elements(stream: Window, head: dict[str, Any] | None = None) -> Iterator[Item | Problem]:
     """Elements of an array; the stream stands at its bracket, and behind it afterwards."""
     stream.take(b"[")
     line = number = 0
@@ -317,7 +201,7 @@ def _elements(stream: _Stream, head: dict[str, Any] | None = None) -> Iterator[I
 
 def _inside(raw: IO[bytes], inner: tuple[str, ...], pretty: bool) -> Iterator[Item | Problem]:
     """Records of the list inside one object; or that object itself, if it has no such list."""
-    stream = _Stream(raw)
+    stream = Window(raw)
     head: dict[str, Any] = {}
     found = False
     strange: list[Problem] = []
