@@ -38,6 +38,12 @@ class Ledger:
         self._look()
         return sum(tally.cost or 0.0 for tally in list(self._others.values()))
 
+    @property
+    def mean(self) -> float:
+        """USD of one request in what was read last, where prices were known; 0 before any."""
+        paid = [tally for tally in list(self._others.values()) if tally.cost and tally.requests]
+        return sum(t.cost or 0.0 for t in paid) / sum(t.requests for t in paid) if paid else 0.0
+
     def totals(self) -> dict[Account, Tally]:
         """What earlier sessions and other processes have booked."""
         self._look()

@@ -40,7 +40,7 @@ class Meter:
         self._stage = ""
         self._own: dict[Account, Tally] = {}
         self._spent = 0.0
-        self._asked = 0
+        self._lately = 0.0
 
     @property
     def spent(self) -> float:
@@ -51,17 +51,18 @@ class Meter:
         """Call before sending: BudgetError when the money is spent.
 
         Args:
-            in_flight: requests that are out; they are counted at the mean cost so far, so that many at once do not
-                overshoot the budget by all of them.
+            in_flight: requests that are out; they are counted at what requests cost lately, so that many at once do
+                not overshoot the budget by all of them.
         """
         if self.budget is None:
             return
         spent = self.spent
-        reserved = in_flight * self._spent / self._asked if self._asked else 0.0
-        if spent + reserved >= self.budget:
+        lately = self._lately or (self._ledger.mean if self._ledger else 0.0)
+        reserved = (in_flight + 1) * lately
+        if spent + reserved > self.budget or spent >= self.budget:
             raise BudgetError(
-                f"{money(spent)} of the budget of {money(self.budget)} is spent, and what is in flight may cost "
-                f"{money(reserved)}: go on with a higher --budget; nothing paid for is lost",
+                f"{money(spent)} of the budget of {money(self.budget)} is spent, and the next request with what is in "
+                f"flight may cost {money(reserved)}: go on with a higher --budget; nothing paid for is lost",
                 "budget",
             )
 
@@ -151,6 +152,7 @@ class Meter:
         account = (self._stage, identity)
         self._own.setdefault(account, Tally(local=new.local)).add(new)
         self._spent += new.cost or 0.0
-        self._asked += new.requests
+        if new.cost:
+            self._lately = 0.9 * self._lately + 0.1 * new.cost if self._lately else new.cost
         if self._ledger:
             self._ledger.add(account, new)

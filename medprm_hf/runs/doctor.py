@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from medprm_hf.backends.keys import has_key, load_keys
-from medprm_hf.backends.probe import Probed, probe
 from medprm_hf.recipe import Recipe
+from medprm_hf.runs.probing import Probed, probe
 
 console = Console(soft_wrap=True, highlight=False)
 

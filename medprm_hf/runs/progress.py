@@ -83,7 +83,6 @@ class Watch:
     _done_before: int = 0
     _asked_at_shard: int = 0
     _points: deque[tuple[float, int]] = field(default_factory=deque)
-    _per_label: dict[str, float] = field(default_factory=dict)
     _steps: dict[int, int] = field(default_factory=dict)
 
     def advance(self, stage: str, done: int, total: int) -> None:
@@ -109,7 +108,7 @@ class Watch:
             self._eta(now, part),
             meter.spent,
             meter.budget,
-            self._label_cost(asked, part),
+            self._label_cost(part),
         )
 
     def _asked(self) -> Tally:
@@ -140,12 +139,15 @@ class Watch:
         made = part - self._done_before
         return (now - self._began) / made * (self.total - part) if made > 0 else None
 
-    def _label_cost(self, asked: Tally, part: float) -> float | None:
-        """USD per label: each stage's cost over the steps that it has worked on."""
-        steps = self._count_steps() * (part - self._done_before) / max(1, self.total)
-        if asked.cost is not None and steps:
-            self._per_label[self.stage] = asked.cost / steps
-        return sum(self._per_label.values()) or None
+    def _label_cost(self, part: float) -> float | None:
+        """USD per label: each stage's cost, earlier sessions included, over the steps that it has worked on."""
+        steps = self._count_steps()
+        if not steps or not part:
+            return None
+        found = 0.0
+        for (stage, _), tally in books().meter.sessions().items():
+            found += (tally.cost or 0.0) / (steps * (part / self.total if stage == self.stage else 1.0))
+        return found or None
 
     def _count_steps(self) -> int:
         """Steps of the run's solutions, as far as they are generated."""

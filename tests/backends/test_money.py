@@ -138,7 +138,7 @@ def test_money(usd: float | None, words: str) -> None:
 
 
 def test_the_meter_books_by_stage_and_stops_at_the_budget() -> None:
-    meter = Meter(budget=1.0)
+    meter = Meter(budget=2.0)
     with meter.stage("judge"):
         meter.check()
         meter.book(MINI, 1_000_000, 1_000_000)
@@ -146,17 +146,19 @@ def test_the_meter_books_by_stage_and_stops_at_the_budget() -> None:
         meter.found(MINI, 5)
     meter.check()
     assert meter.spent == pytest.approx(0.75)
-    with pytest.raises(BudgetError, match=r"\$0\.75 of the budget of \$1\.00"):
-        meter.check(in_flight=1)  # as many again as one has cost
+    with pytest.raises(BudgetError, match=r"\$0\.75 of the budget of \$2\.00"):
+        meter.check(in_flight=2)  # they and the next may cost as much as the last
     before = meter.totals()
     meter.book(MINI, 2_000_000, 0)
+    meter.check()
+    meter.book(MINI, 8_000_000, 0)
     with pytest.raises(BudgetError):
         meter.check()
     assert before["judge", MINI].as_dict() | {"cost": 0.75} == before["judge", MINI].as_dict()
     assert before["judge", MINI].failures == {"timeout": 3}
     assert before["judge", MINI].from_journal == 5
     assert list(meter.since(before)) == [("", MINI)]
-    assert meter.since(before)["", MINI].cost == pytest.approx(0.30)
+    assert meter.since(before)["", MINI].cost == pytest.approx(1.5)
 
 
 def test_a_budget_below_zero_is_refused() -> None:

@@ -90,7 +90,7 @@ def test_a_run_out_of_money_goes_on_with_more(
     assert "stopped" in said
     assert f"medprm resume {tmp_path / 'run'} --budget" in " ".join(said.split())
     spent = usd(tmp_path / "run")
-    assert cost / 2 - 0.1 < spent <= cost / 2 + 0.1  # what is in flight is counted before
+    assert cost / 2 - 0.15 < spent <= cost / 2  # what is in flight is counted before
     again = resume_run(tmp_path / "run", (f"budget={2 * cost}",))
     assert len(server.seen) == asked
     assert again["money"]["usd"] == pytest.approx(cost)

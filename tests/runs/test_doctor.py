@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from medprm_hf.backends.open import close_backends
-from medprm_hf.backends.probe import Probed, probe
 from medprm_hf.recipe import parse
 from medprm_hf.runs.doctor import KEYS, NEEDED_FOR, examine, show
+from medprm_hf.runs.probing import Probed, probe
 from tests.backends.servers import Body, Server, answer, serve
 
 

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from medprm_hf.backends.open import close_backends, open_backend
-from medprm_hf.backends.probe import probe
 from medprm_hf.errors import MedPRMError
 from medprm_hf.recipe import parse
 from medprm_hf.runs.commands import build_run, resume_run, show_status
 from medprm_hf.runs.doctor import examine, show
+from medprm_hf.runs.probing import probe
 from tests.backends.servers import Body, Server, Turn, answer, serve
 
 KEY = "sk-proj-SECRETsecret0123456789_abc-def"
