@@ -168,9 +168,9 @@ def _show(run: Run, report: dict[str, Any], seconds: float) -> None:
         f"kept {counts['solutions_kept']}, dropped: {report['drop_reasons'] or 'none'}"
     )
     if report["reviewed_steps"]:
-        share = report["reviewed_steps"] / counts["steps"]
+        share, copied = report["reviewed_steps"] / counts["steps"], report.get("copied_reviews", 0)
         console.print(
-            f"reviewed: {report['reviewed_steps']} steps ({share:.0%}), those that the signals leave doubtful"
+            f"reviewed: {report['reviewed_steps']} steps ({share:.0%}); their word holds for {copied} copies"
         )
     if report["signals"]:
         console.print(_signals_table(report))

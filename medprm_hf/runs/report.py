@@ -1,7 +1,8 @@
 """report.html and report.json: what a run made, what it cost, and (phantom world) how good its labels are.
 
     {"name": "demo", "counts": {…}, "drop_reasons": {…}, "stages": {…}, "exports": {…},
-     "labels": {"+": 3120, "-": 1400, "0": 0, "?": 12}, "reviewed_steps": 1100,
+     "labels": {"+": 3120, "-": 1400, "0": 0, "?": 12}, "reviewed_steps": 1100, "copied_reviews": 300,
+     "agreement": {…},   (runs/quality_sample.py)
      "signals": [{"signal": "rollout", "macro_f1": 0.75, "interval": [0.73, 0.77], "prior": 0.63, …}, …],
      "policy": {"pass@1": 0.56, "pass@8": 0.90, "majority@8": 0.61, "unreadable": 0.002, …}}
 
@@ -18,8 +19,10 @@ from importlib import resources
 from typing import Any
 
 from medprm_hf.imaging.load import load_image
+from medprm_hf.review.reviewers import COPIED
 from medprm_hf.runs.finish import has_truth
 from medprm_hf.runs.pipeline import Run
+from medprm_hf.runs.quality_sample import agreement
 from medprm_hf.runs.shards import write_json
 from medprm_hf.schema import Label, final_labels
 from medprm_hf.text.steps import split_steps
@@ -40,7 +43,11 @@ def write_report(run: Run, table: Sequence[Row], summary: dict[str, Any]) -> dic
     report: dict[str, Any] = {
         **summary,
         "labels": {label.value: counted[label.value] for label in Label},
-        "reviewed_steps": sum(bool(given) for row in rows for given in (row.get("reviews") or [])),
+        "reviewed_steps": sum(any(map(_own, given)) for row in rows for given in (row.get("reviews") or [])),
+        "copied_reviews": sum(
+            any(given) and not any(map(_own, given)) for row in rows for given in row.get("reviews") or []
+        ),
+        "agreement": agreement(rows, run.recipe.rollout.threshold),
         "signals": None,
         "policy": None,
         "truth": "unknown: only the phantom world knows the truth of every step",
@@ -51,6 +58,11 @@ def write_report(run: Run, table: Sequence[Row], summary: dict[str, Any]) -> dic
     html = _render(run, report, rows)
     (run.directory / "report.html").write_text(html, encoding="utf-8")
     return report
+
+
+def _own(decision: Row) -> bool:
+    """Whether an expert was asked here, and not in another solution with the same step."""
+    return not (decision["note"] or "").startswith(COPIED)
 
 
 def _against_truth(run: Run, rows: Sequence[Row]) -> dict[str, Any]:

@@ -1,196 +1,274 @@
-"""Rollout labels on a real model against the truth: the phantom policy, and the oracle that knows every step.
+"""Step labels against the phantom world's truth: signals, merge policies, the label model, and review by value.
 
-    python tests/benchmarks/label_quality.py [--questions 60] [--solutions 4] [--only first_error] [--json]
+    python tests/benchmarks/label_quality.py [--seeds 0 1 2 3 4] [--split test] [--questions 300] [--cache DIR] [--json]
 
-The policy writes the solutions and completes the prefixes; every case labels the same solutions. Per case:
+The phantom policy writes 4 solutions a question and is rolled out 8 times a prefix; *simulated* judges err as their
+name says (error=…; shared: the share of claims on which it errs in every solution or in none; blind: never sees this
+kind; flat: its confidence says nothing), and a simulated expert (2 % errors) labels 100 solutions and answers reviews.
+Everything is measured on the solutions outside those 100, mean over the seeds.
 
-    macro_f1          against each step's own truth (the oracle's), labels + and -
-    macro_f1_answer   against "what is claimed so far leads to the right answer": what rollouts can tell at all
-    best_tau_*        fixed cases: the same for the best threshold in hindsight, by steps of 1/k (no method: a bound)
-    mc_KIND           fixed cases: mean expected accuracy behind the wrong steps of a kind (mc_right: behind right
-                      ones); a kind whose mc stays near mc_right does not change the answer, and no rollout sees it
-    recall_KIND       share of the wrong steps of a kind that are labelled -; `location` never changes the answer, so
-                      rollouts cannot see it: what is found there is found for other reasons
-    rollouts, tokens  paid for, per solution: prefixes that solutions share are sampled once, and a whole solution
-                      answers itself; tokens are those generated
-    seconds           processor time of the rollouts, all solutions
+    macro_f1          of + and -, over the steps that have a label
+    macro_f1_all      the same, steps without a label counted as missed: what the goals compare
+    recall_KIND       wrong steps of a kind that are labelled -, all seeds together (at 15 %)
+    recall_margin     lowest recall_KIND less the judge's, over the kinds with 100 wrong steps or more
+    ece               expected calibration error of label_p, 10 bins (at_sample: on the sample, against the expert)
+    asked             decisions of the expert, share of all steps
+    kept_f1           label model on the steps that consensus keeps, less consensus there
 
-`prior` labels by the position of the step alone, fitted on other questions. `fixed_k*` are VisualPRM's labels
-(mc > 0). `first_error_open` does not expect wrong solutions to guess among the options. What is unknown is skipped in
-F1. Truth by step need not be monotone: a right reading after a wrong one is right, but its prefix still leads
-astray, which no rollout can tell apart.
+`label_model` has no experts, `label_model+100` has learnt from 100 solutions; `apart` is told that no two solutions
+belong to one question, so that equal beginnings help nobody. `NAME@10 by value` has 10 % of the steps reviewed; of a
+policy `best` order is the best of value, doubt and random, so that nothing hangs on an order that does not suit it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import time
+import pickle
+import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, cast
 
-from medprm_hf import Generate, Merge, Questions, Rollout
-from medprm_hf.backends import open_backend
-from medprm_hf.labels.accuracy import value_labels
+import numpy as np
+
+from medprm_hf import Generate, Judge, Merge, Questions, Review, Rollout
 from medprm_hf.labels.agreement import apply_prior, error_recall, fit_prior, macro_f1
-from medprm_hf.phantom import steps as text
-from medprm_hf.phantom.oracle import StepTruth
 from medprm_hf.phantom.questions import question_rows
-from medprm_hf.phantom.world import OPTIONS, Split, guideline, scene_of
+from medprm_hf.phantom.world import Split
 from medprm_hf.runs.signals import truth_of
+from medprm_hf.schema import final_labels
+from medprm_hf.stages.calibrate import Calibrate
 
-POLICY = "phantom:policy"
-SAMPLING: dict[str, Any] = {"backend": POLICY, "prompt": "bare", "temperature": 0.8, "max_tokens": 96}
-P_RIGHT = {"figure": "p_right", "threshold": 0.5}
-CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    **{f"fixed_k{k}": ({"k": k}, {}) for k in (4, 8, 16, 32)},
-    "visualprm": ({"k": 16, "early_stop": True}, {"monotone": True}),
-    "first_success": ({"estimator": "first_success"}, {}),
-    "bisect": ({"estimator": "bisect"}, {"monotone": True}),
-    "sequential": ({"estimator": "sequential"}, P_RIGHT),
-    "first_error": ({"estimator": "first_error"}, P_RIGHT),
-    "first_error_open": ({"estimator": "first_error", "chance": "none"}, P_RIGHT),
-}
-"""Name: settings of rollout, and of merge (policy value)."""
-
+SAMPLING: dict[str, Any] = {"backend": "phantom:policy", "prompt": "bare", "temperature": 0.8, "max_tokens": 96}
+JUDGES = (
+    "error=0.1", "error=0.15", "error=0.2", "error=0.3", "error=0.15,shared=0.5", "error=0.15,shared=1",
+    "error=0.15,blind=location", "error=0.15,confidence=flat",
+)  # fmt: skip
+POLICIES = ("consensus", "judge_first", "value", "advantage", "medprm")
+MAIN = "error=0.15"
+CORRELATED = "error=0.15,shared=1"
+BUDGETS = (5, 10, 20, 30)
+ORDERS = ("value", "doubt", "random")
 Table = dict[str, list[Any]]
-Rows = list[dict[str, Any]]
+Labels = list[list[str]]
 
 
-def solve(split: Split, questions: int, solutions: int) -> Table:
-    """The policy's solutions of the first questions of a split."""
-    rows = list(question_rows(split, questions))
-    table: Table = {name: [row[name] for row in rows] for name in rows[0]}
-    table |= Questions()(table)
-    return Generate(**SAMPLING, solutions=solutions)(table)
+def solve(split: Split, seed: int, questions: int, cache: Path) -> Table:
+    """Solutions and rollouts of a seed's questions, made once."""
+    file = cache / f"{split}-{seed}-{questions}.pkl"
+    if not file.is_file():
+        rows = list(question_rows(split, questions, seed))
+        table: Table = {name: [row[name] for row in rows] for name in rows[0]}
+        table |= Questions()(table)
+        table = Generate(**SAMPLING, solutions=4)(table)
+        table |= Rollout(**SAMPLING, k=8)(table)
+        file.write_bytes(pickle.dumps(table | {"image": [None] * len(table["steps"])}))
+    table = pickle.loads(file.read_bytes())  # our own file, written above
+    able = [i for i, steps in enumerate(table["steps"]) if steps]
+    return {name: [values[i] for i in able] for name, values in table.items()}
 
 
-def rows_of(table: Table) -> Rows:
-    """The rows of a table that hold a solution."""
-    return [row for row in (dict(zip(table, values, strict=True)) for values in zip(*table.values(), strict=True))
-            if row["steps"]]  # fmt: skip
+class World:
+    """One seed's solutions under one judge, with the expert's sample."""
+
+    def __init__(self, solved: Table, judge: str, seed: int) -> None:
+        self.table = solved | Judge(backend=f"simulated-judge:{judge}", seed=seed)(solved)
+        self.table |= Calibrate(solutions=100, seed=seed)(self.table)
+        rows = [dict(zip(self.table, values, strict=True)) for values in zip(*self.table.values(), strict=True)]
+        truths = [truth_of(row) for row in rows]
+        self.rest = [i for i, row in enumerate(rows) if "?" in row["calibration_labels"]]
+        self.sample = [i for i, row in enumerate(rows) if "?" not in row["calibration_labels"]]
+        self.truth: Labels = [["+" if step.right else "-" for step in truth] for truth in truths]
+        self.kinds = [[step.kind for step in truth] for truth in truths]
+        self.steps = sum(map(len, self.truth))
+        self.seed = seed
+
+    def merged(self, policy: str, experts: bool = False, apart: bool = False) -> Table:
+        """The merge stage's columns."""
+        table = dict(self.table)
+        if not experts:
+            del table["calibration_reviews"]
+        if apart:
+            table["question_id"] = list(table["solution_id"])
+        return table | Merge(policy=policy)(table) | {"question_id": self.table["question_id"]}
+
+    def reviewed(self, merged: Table, order: str, budget: int) -> tuple[Labels, float]:
+        """Final labels after so many per cent of the steps were reviewed, and the share that was."""
+        known = order if order != "best" else "value"
+        stage = Review(order=cast(Literal["value"], known), share=budget / 100, seed=self.seed)
+        done = stage(merged)
+        asked = sum(not (r["note"] or "").startswith("as in ") for row in done["reviews"] for s in row for r in s)
+        earlier = sum(bool(s) for row in merged.get("calibration_reviews", []) for s in row)
+        labels = [final_labels(a, b) for a, b in zip(merged["labels"], done["review_labels"], strict=True)]
+        return labels, (asked - earlier) / self.steps
+
+    def score(self, labels: Labels) -> dict[str, float]:
+        """Figures of the labels outside the sample."""
+        found = macro_f1([labels[i] for i in self.rest], [self.truth[i] for i in self.rest])
+        return {"macro_f1": found.macro_f1 or 0.0, "macro_f1_all": found.macro_f1_all or 0.0}
+
+    def recall(self, labels: Labels) -> dict[str, tuple[float, int]]:
+        """(wrong steps found, wrong steps) by kind."""
+        found = error_recall([labels[i] for i in self.rest], [self.kinds[i] for i in self.rest])
+        return {kind: (recall.share * recall.n, recall.n) for kind, recall in found.items()}
+
+    def ece(self, label_p: list[list[float]], sample: bool = False) -> float:
+        """Calibration error of P(right): against the truth, or on the sample against the expert."""
+        at, said = (self.sample, self.table["calibration_labels"]) if sample else (self.rest, self.truth)
+        p = np.array([v for i in at for v in label_p[i]])
+        right = np.array([label == "+" for i in at for label in said[i]])
+        bins = np.minimum((p * 10).astype(int), 9)
+        return float(sum(abs(p[bins == b].mean() - right[bins == b].mean()) * (bins == b).mean() for b in set(bins)))
 
 
-def own_truth(truth: Sequence[StepTruth]) -> list[str]:
-    """+ and - of each step by itself."""
-    return ["+" if step.right else "-" for step in truth]
+class Figures:
+    """Values of every seed by case and metric."""
+
+    def __init__(self) -> None:
+        self.values: dict[tuple[str, str], list[float]] = defaultdict(list)
+        self.recall: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(lambda: [0.0, 0.0]))
+
+    def add(self, case: str, **values: float) -> None:
+        """One seed's values."""
+        for metric, value in values.items():
+            self.values[case, metric].append(value)
+
+    def add_recall(self, case: str, found: dict[str, tuple[float, int]]) -> None:
+        """One seed's counts of wrong steps found."""
+        for kind, (hits, n) in found.items():
+            self.recall[case][kind][0] += hits
+            self.recall[case][kind][1] += n
+
+    def mean(self, case: str, metric: str = "macro_f1_all") -> float:
+        """Mean over the seeds."""
+        return float(np.mean(self.values[case, metric]))
+
+    def lines(self) -> list[dict[str, Any]]:
+        """One object a figure, goals judged."""
+        goals = self._goals()
+        found = [
+            _line(case, metric, float(np.mean(v)), f"mean of {len(v)} seeds, {min(v):.4f} to {max(v):.4f}",
+                  *goals.pop((case, metric), (None, None)))
+            for (case, metric), v in self.values.items()
+        ]  # fmt: skip
+        for case, kinds in self.recall.items():
+            found += [_line(case, f"recall_{k}", h / n, f"of {n:.0f} wrong steps") for k, (h, n) in kinds.items()]
+            judge = self.recall[case.split("/")[0] + "/judge"]
+            margins = [h / n - judge[k][0] / judge[k][1] for k, (h, n) in kinds.items() if n >= 100]
+            if "label_model" in case:
+                goal = (0.0, min(margins) >= 0) if "+100" in case and case.startswith(f"{MAIN}/") else (None, None)
+                found.append(_line(case, "recall_margin", min(margins), "lowest over kinds", *goal))
+        return found
+
+    def _goals(self) -> dict[tuple[str, str], tuple[float, bool]]:
+        ours, best = f"{MAIN}/label_model+100", 0.0
+        goals = {(ours, "macro_f1_all"): 0.87, (f"{ours}@20 by value", "macro_f1_all"): 0.92}
+        found = {key: (goal, self.mean(*key) >= goal) for key, goal in goals.items()}
+        for judge in (MAIN, CORRELATED):
+            ours = f"{judge}/label_model+100"
+            for budget in BUDGETS:
+                best = max(self.mean(f"{judge}/{p}@{budget} best") for p in POLICIES)
+                key = (f"{ours}@{budget} by value", "lead_over_policies")
+                self.values[key] = [self.mean(f"{ours}@{budget} by value") - best]
+                found[key] = (0.0, self.values[key][0] >= 0)
+            key = (f"{ours}@10 by value", "lead_over_random_at_30")
+            self.values[key] = [self.mean(f"{ours}@10 by value") - self.mean(f"{ours}@30 by random")]
+            found[key] = (0.0, self.values[key][0] >= 0)
+        for case, metric in list(self.values):
+            if metric == "ece" and case.endswith("+100"):
+                found[case, metric] = (0.05, self.mean(case, metric) < 0.05)
+            if metric == "kept_f1":
+                found[case, metric] = (0.0, self.mean(case, metric) >= -0.001)
+        return found
 
 
-def answer_truth(row: dict[str, Any]) -> list[str]:
-    """+ where the claims up to a step, and the guideline, lead to the right answer; once advice or answer is given, it
-    decides. An error of place, or one between two sizes with the same advice, stays +."""
-    scene = scene_of(row["question_id"])
-    count, kind, size, said = scene.count, str(scene.kind), str(scene.size), None
-    labels = []
-    for step in map(str.strip, row["steps"]):
-        if found := text.COUNT.fullmatch(step):
-            count = text.COUNTS.index(found[1]) + 1
-        elif found := text.KIND.fullmatch(step):
-            kind = found[1]
-        elif found := text.SIZE.fullmatch(step):
-            size = found[1]
-        elif rule := text.read_rule(step):
-            said = rule.advice
-        elif found := text.ANSWER.fullmatch(step):
-            said = OPTIONS[text.LETTERS.index(found[1])]
-        labels.append("+" if (said or guideline(count, kind, size)) == scene.answer else "-")
-    return labels
+def _line(
+    case: str, metric: str, value: float, unit: str, goal: float | None = None, holds: bool | None = None
+) -> dict[str, Any]:
+    holds = None if holds is None else bool(holds)
+    return {"case": case, "metric": metric, "value": round(value, 4), "unit": unit, "goal": goal, "holds": holds}
 
 
-def figures(case: str, said: list[list[str]], rows: Rows, **spent: float) -> list[dict[str, Any]]:
-    """One object a figure."""
-    truths = [truth_of(row) for row in rows]
-    own, steps = macro_f1(said, [own_truth(truth) for truth in truths]), sum(map(len, truths))
-    answer = macro_f1(said, [answer_truth(row) for row in rows])
-    kinds = error_recall(said, [[step.kind for step in truth] for truth in truths])
-    values: dict[str, tuple[float | None, str]] = {
-        "macro_f1": (own.macro_f1, "0..1"),
-        "macro_f1_answer": (answer.macro_f1, "0..1"),
-        "unknown": (own.skipped / steps, "share of steps"),
-        **{name: (value, UNITS.get(name, "0..1")) for name, value in spent.items()},
-        **{f"recall_{kind}": (found.share, f"of {found.n} steps") for kind, found in sorted(kinds.items())},
-    }
-    return [
-        {"case": case, "metric": name, "value": None if value is None else round(value, 4), "unit": unit,
-         "goal": None, "holds": None}
-        for name, (value, unit) in values.items()
-    ]  # fmt: skip
+def signals(world: World, prior: Any, judge: str, figures: Figures) -> None:
+    """Every signal and policy without review."""
+    count = [len(steps) for steps in world.truth]
+    rollouts = [["+" if c > 0 else "-" for c in row] for row in world.table["rollout_correct"]]
+    said = {"prior": [apply_prior(prior, n) for n in count], "rollouts": rollouts, "judge": world.table["judge_labels"]}
+    said |= {policy: world.merged(policy)["labels"] for policy in POLICIES}
+    for name, (experts, apart) in {
+        "label_model": (False, False), "label_model+100": (True, False),
+        "label_model/apart": (False, True), "label_model+100/apart": (True, True),
+    }.items():  # fmt: skip
+        merged = world.merged("label_model", experts, apart)
+        said[name] = merged["labels"]
+        figures.add(f"{judge}/{name}", ece=world.ece(merged["label_p"]))
+        if experts:
+            figures.add(f"{judge}/{name}", ece_at_sample=world.ece(merged["label_p"], sample=True))
+    keeps = [["?" if c == "?" else o for o, c in zip(*pair, strict=True)]
+             for pair in zip(said["label_model"], said["consensus"], strict=True)]  # fmt: skip
+    lead = world.score(keeps)["macro_f1"] - world.score(said["consensus"])["macro_f1"]
+    figures.add(f"{judge}/label_model", kept_f1=lead)
+    for name, labels in said.items():
+        figures.add(f"{judge}/{name}", **world.score(labels))
+        if judge.startswith(MAIN):
+            figures.add_recall(f"{judge}/{name}", world.recall(labels))
 
 
-UNITS = {
-    "rollouts": "per solution",
-    "tokens": "generated, per solution",
-    "seconds": "processor time",
-    "rounds": "rounds",
-}
+def reviews(world: World, judge: str, figures: Figures) -> None:
+    """Every budget and order, for ours and for each policy."""
+    merged = world.merged("label_model", experts=True)
+    for budget in BUDGETS:
+        for order in ORDERS:
+            labels, asked = world.reviewed(merged, order, budget)
+            case = f"{judge}/label_model+100@{budget} by {order}"
+            figures.add(case, asked=asked, **world.score(labels))
+            if order == "value":
+                figures.add_recall(case, world.recall(labels))
+    for policy in POLICIES:
+        merged = world.merged(policy, experts=True)
+        for budget in BUDGETS:
+            scores = [world.score(world.reviewed(merged, order, budget)[0]) for order in ORDERS]
+            figures.add(f"{judge}/{policy}@{budget} best", **max(scores, key=lambda s: s["macro_f1_all"]))
 
 
-def measure(case: str, table: Table, rows: Rows) -> list[dict[str, Any]]:
-    """The figures of one estimator."""
-    rollout, merge = CASES[case]
-    backend = open_backend(POLICY)
-    before, begun = (backend.usage.completions, backend.usage.completion_tokens), time.process_time()
-    counted = table | Rollout(**SAMPLING, **rollout)(table)
-    seconds = time.process_time() - begun
-    n = len(rows)
-    spent = {
-        "rollouts": (backend.usage.completions - before[0]) / n,
-        "tokens": (backend.usage.completion_tokens - before[1]) / n,
-        "seconds": seconds,
-        "rounds": counted["rollout_method"][0]["rounds"],
-    }
-    if case.startswith("fixed"):
-        spent["best_tau_f1"] = best_tau(counted, [own_truth(truth_of(row)) for row in rows], rollout["k"])
-        spent["best_tau_answer"] = best_tau(counted, [answer_truth(row) for row in rows], rollout["k"])
-        spent |= mean_accuracy(counted, [truth_of(row) for row in rows])
-    return figures(case, Merge(policy="value", **merge)(counted)["labels"], rows, **spent)
-
-
-def mean_accuracy(counted: Table, truths: list[list[StepTruth]]) -> dict[str, float]:
-    """Mean mc of the prefixes that end with a wrong step of each kind, and with a right one."""
-    seen: dict[str, list[float]] = defaultdict(list)
-    for truth, row in zip(truths, counted["expected_accuracy"], strict=True):
-        for step, mc in zip(truth, row, strict=True):
-            if mc is not None:
-                seen[f"mc_{step.kind or 'right'}"].append(mc)
-    return {name: sum(values) / len(values) for name, values in sorted(seen.items())}
-
-
-def best_tau(counted: Table, truth: list[list[str]], k: int) -> float:
-    """Macro-F1 of the threshold that would have been best."""
-    pairs = list(zip(counted["rollout_correct"], counted["rollout_total"], strict=True))
-    scores = [macro_f1([value_labels(c, t, i / k).tolist() for c, t in pairs], truth).macro_f1 for i in range(k)]
-    return max(score for score in scores if score is not None)
-
-
-def run(questions: int, solutions: int, cases: Sequence[str]) -> list[dict[str, Any]]:
+def run(seeds: Sequence[int], split: Split, questions: int, cache: Path) -> list[dict[str, Any]]:
     """All figures."""
     import torch
 
     torch.set_num_threads(1)
-    prior = fit_prior([own_truth(truth_of(row)) for row in rows_of(solve("development", questions, solutions))])
-    rows = rows_of(solve("test", questions, solutions))
-    table: Table = {name: [row[name] for row in rows] for name in rows[0]}
-    found = figures("prior", [apply_prior(prior, len(row["steps"])) for row in rows], rows, rollouts=0)
-    for case in cases:
-        found += measure(case, table, rows)
-    return found
+    figures = Figures()
+    for seed in seeds:
+        other = solve("development", seed + 100, 100, cache)
+        others = [dict(zip(other, values, strict=True)) for values in zip(*other.values(), strict=True)]
+        prior = fit_prior([["+" if step.right else "-" for step in truth_of(row)] for row in others])
+        solved = solve(split, seed, questions, cache)
+        for judge in JUDGES:
+            world = World(solved, judge, seed)
+            signals(world, prior, judge, figures)
+            if judge in (MAIN, CORRELATED):
+                reviews(world, judge, figures)
+    return figures.lines()
 
 
 def main() -> None:
     """Read the command line, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--questions", type=int, default=60)
-    parser.add_argument("--solutions", type=int, default=4)
-    parser.add_argument("--only", nargs="+", choices=list(CASES), default=list(CASES))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--split", choices=["development", "test"], default="test")
+    parser.add_argument("--questions", type=int, default=300)
+    parser.add_argument("--cache", type=Path, help="keep solutions and rollouts here; default: a folder of its own")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     given = parser.parse_args()
-    for figure in run(given.questions, given.solutions, given.only):
+    with tempfile.TemporaryDirectory() as scratch:
+        lines = run(given.seeds, given.split, given.questions, given.cache or Path(scratch))
+    for line in lines:
         if given.json:
-            print(json.dumps(figure), flush=True)
-        elif figure["value"] is not None:
-            print(f"{figure['case']:14} {figure['metric']:18} {figure['value']:10.3f} {figure['unit']}")
+            print(json.dumps(line), flush=True)
+        else:
+            held = {True: "holds", False: "MISSED", None: ""}[line["holds"]]
+            print(f"{line['case']:48} {line['metric']:22} {line['value']:8.4f} {line['unit']} {held}")
 
 
 if __name__ == "__main__":

@@ -41,14 +41,23 @@ def test_size_and_files(demo: Path, report: dict[str, Any]) -> None:
 
 def test_signals_stand_in_the_expected_order(report: dict[str, Any]) -> None:
     signals = {entry["signal"]: entry for entry in report["signals"]}
-    order = [signals[name]["macro_f1"] for name in ("prior", "rollout", "judge", "consensus+review")]
-    assert order == sorted(order) and len(set(order)) == 4
+    order = [signals[name]["macro_f1"] for name in ("prior", "rollout", "judge", "label_model", "label_model+review")]
+    assert order == sorted(order) and len(set(order)) == 5
+    assert order[-1] >= 0.92
     for entry in signals.values():
         assert {"signal", "macro_f1", "interval", "prior", "n_steps", "skipped", "error_recall"} <= entry.keys()
         assert entry["interval"][0] <= entry["macro_f1"] <= entry["interval"][1]
         assert entry["n_steps"] + entry["skipped"] == report["counts"]["steps"]
     # what does not change the answer is hidden from rollouts, not from the judge
     assert signals["rollout"]["error_recall"]["location"] < 0.3 < signals["judge"]["error_recall"]["location"]
+
+
+def test_a_fifth_of_the_steps_is_reviewed_and_agreement_is_measured_blindly(report: dict[str, Any]) -> None:
+    assert report["reviewed_steps"] <= 0.21 * report["counts"]["steps"]
+    agreement = report["agreement"]
+    assert agreement["solutions"] == round(0.1 * report["counts"]["solutions"])
+    assert agreement["judge"]["kappa"] < agreement["label"]["kappa"]
+    assert agreement["ece"] < 0.05
 
 
 def test_policy_errs_as_promised(report: dict[str, Any]) -> None:
