@@ -10,6 +10,7 @@ retries, journal and money are the driver's (`driver.py`).
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from medprm_hf.backends.books import books
 from medprm_hf.backends.driver import Answered, AsyncBackend
 from medprm_hf.backends.fitting import OPENAI_LIMITS, Fitter
 from medprm_hf.backends.http_client import JsonClient
-from medprm_hf.backends.http_errors import NotFound, Refusal, Retryable
+from medprm_hf.backends.http_errors import NotFound, Refusal, Retryable, pause
 from medprm_hf.backends.lanes import Lane
 from medprm_hf.backends.limits import Limits
 from medprm_hf.backends.open import read_settings, split_target
@@ -34,6 +35,7 @@ from medprm_hf.registry import near
 OPENAI = "https://api.openai.com/v1"
 CONTINUERS = ("vllm", "sglang")
 """Servers (`owned_by` in their list of models) that continue a final message themselves."""
+PROBE_ATTEMPTS = 3
 LISTING_SECONDS = 10.0
 """Seconds that a server may take to list its models; the run goes on without."""
 
@@ -107,9 +109,15 @@ class OpenAIBackend(AsyncBackend):
         await self._ready()
         client, lane = self._client, self._all_lanes[0]
         assert client is not None
-        await self._list_models()
+        if self._official:  # one's own servers were asked when the connections were opened
+            await self._list_models()
 
         async def ask(body: dict[str, Any]) -> dict[str, Any]:
+            for attempt in range(1, PROBE_ATTEMPTS):
+                try:
+                    return await client.send("POST", lane, "/chat/completions", wire.pieces(body, ()))
+                except Retryable as error:
+                    await asyncio.sleep(pause(attempt, error.wait, self._settings.backoff))
             return await client.send("POST", lane, "/chat/completions", wire.pieces(body, ()))
 
         try:
