@@ -56,6 +56,8 @@ class MergeSpec:
     """What the rollouts say: raw expected accuracy, corrected for chance, or the estimator's P(right)."""
     band: Threshold = 0.0
     """Advantage policy: changes up to this size are neutral."""
+    certainty: Share = 0.0
+    """Advantage policy: so is a change whose direction is less probable than this, by the counts (0.8, say)."""
     monotone: bool = False
     """Value policy: an unsampled step is - after the first -, and + before a + in front of it (as OmegaPRM reads)."""
     keep_recall: bool = True

@@ -20,9 +20,7 @@ from medprm_hf.schema import Label
 Floats = NDArray[np.float64]
 Labels = NDArray[np.str_]
 
-UNKNOWN, RIGHT, WRONG, NEUTRAL = (
-    label.value for label in (Label.UNKNOWN, Label.RIGHT, Label.WRONG, Label.NEUTRAL)
-)
+UNKNOWN, RIGHT, WRONG, NEUTRAL = (label.value for label in (Label.UNKNOWN, Label.RIGHT, Label.WRONG, Label.NEUTRAL))
 QUADRATURE = (np.arange(128) + 0.5) / 128  # quantiles at which `improvement` averages
 
 
@@ -71,9 +69,7 @@ def corrected(accuracy: ArrayLike, baseline: ArrayLike) -> Floats:
     return _ratio(_floats(accuracy) - base, 1 - base)
 
 
-def value_labels(
-    correct: ArrayLike, total: ArrayLike, tau: float = 0.0, baseline: ArrayLike = np.nan
-) -> Labels:
+def value_labels(correct: ArrayLike, total: ArrayLike, tau: float = 0.0, baseline: ArrayLike = np.nan) -> Labels:
     """`+` where mc (less `baseline`, see `corrected`) lies above tau, `-` where not, `?` where unsampled."""
     value = corrected(expected_accuracy(correct, total), baseline)
     # Counts are small integers: 3 of 16 against tau = 3/16 must not hang on the last bit.

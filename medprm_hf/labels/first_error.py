@@ -36,13 +36,13 @@ CLIMB_ROUNDS = frozenset((2, 3, 5, 8))  # rounds after which drift and trend are
 class FirstError:
     """Bayesian search for the first wrong step, with priors learnt from the run itself."""
 
-    price: float = 0.0014
+    price: float = 0.0011
     """Expected mislabelled steps that one more rollout has to save."""
     sure: float = 0.13
     """A solution is done when its expected number of mislabelled steps falls below this."""
     per_round: int = 4
     """Most rollouts of one solution in one round."""
-    overhead: float = 2.5
+    overhead: float = 4.0
     """What starting a round for a solution costs, in rollouts: higher means fewer, larger rounds."""
     max_rollouts: int = 112
     """Most rollouts of one solution."""
@@ -82,9 +82,7 @@ class FirstError:
         first: Bools = question % every == 0
         return first
 
-    def _table(
-        self, problem: Problem, state: State, rows: Ints, counts: Counts, priors: Priors, some: Bools
-    ) -> Ints:
+    def _table(self, problem: Problem, state: State, rows: Ints, counts: Counts, priors: Priors, some: Bools) -> Ints:
         """Rollouts of the next round for each prefix of `rows`, (n, S), where `some` (n,) allows it."""
         table, mine = np.zeros((len(rows), problem.width), np.int64), rows[some]
         asked = state.total[mine] + state.missing[mine]
@@ -152,7 +150,8 @@ def groups(problem: Problem, state: State) -> Iterator[tuple[str, Ints, Counts]]
     correct[known, last] += problem.own_answer_right[known]
     total[known, last] += 1
     rates = np.round(np.nan_to_num(problem.chance, nan=0.0), 4)
-    everything = Counts(correct, total, problem.num_steps, problem.question)
+    own = problem.own_answer_right.astype(np.int64) if problem.answers_itself else None
+    everything = Counts(correct, total, problem.num_steps, problem.question, own)
     for rate in np.unique(rates):
         rows = np.flatnonzero(rates == rate)
         yield (f"{rate:g}" if rate > 0 else OPEN), rows, everything.take(rows)

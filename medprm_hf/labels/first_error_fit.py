@@ -18,11 +18,13 @@ from medprm_hf.labels.first_error_model import Counts, Floats, Ints, posterior
 from medprm_hf.labels.first_error_priors import (
     DRIFTS,
     POSITION_BINS,
+    RECOVERIES,
     TRENDS,
     Priors,
 )
 
 PSEUDO = 20.0  # solutions (for level: questions) that the start values weigh as much as
+MOST_RISE = 5.0
 LADDERS = {"drift": DRIFTS, "trend": TRENDS}
 
 
@@ -51,7 +53,7 @@ def _expectation_maximisation(counts: Counts, priors: Priors, start: Priors) -> 
         priors,
         error_rate=float((wrong.sum() + PSEUDO * start.error_rate) / (n + PSEUDO)),
         level=_held(post.question_level.sum(0), start.level),
-        recovery=_held(recovery, start.recovery),
+        recovery=_held(_bounded(recovery, start.recovery), start.recovery),
         position=_held(position, start.position),
     )
 
@@ -71,6 +73,20 @@ def _positions(wrong: Floats, num_steps: Ints) -> Floats:
 def _held(seen: Floats, start: tuple[float, ...]) -> tuple[float, ...]:
     weights: Floats = seen + PSEUDO * np.array(start)
     return tuple((weights / weights.sum()).tolist())
+
+
+def _bounded(seen: Floats, start: tuple[float, ...]) -> Floats:
+    """`seen` with no more than MOST_RISE times the start's share on rates far above its mean (two deviations).
+
+    Else a success rate that rises along right steps is learnt as an error after which most rollouts recover, and
+    right steps of later solutions are then called wrong.
+    """
+    prior = np.array(start)
+    mean = float(prior @ RECOVERIES)
+    spread = float(np.sqrt(prior @ (RECOVERIES - mean) ** 2))
+    far = mean + 2 * spread < RECOVERIES
+    result: Floats = np.where(far, np.minimum(seen, MOST_RISE * prior * seen.sum()), seen)
+    return result
 
 
 def _climb(counts: Counts, priors: Priors, start: Priors, name: str) -> Priors:

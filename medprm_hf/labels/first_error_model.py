@@ -44,12 +44,15 @@ class Counts:
     """(n,)"""
     question: Ints
     """(n,) index from 0 without gaps."""
+    own: Ints | None = None
+    """(n,) where a solution's own answer is no draw but part of its last step: 1 right, 0 wrong, -1 unknown."""
 
     def take(self, rows: Ints) -> Counts:
         """The same for some rows; questions are numbered anew."""
         question = np.unique(self.question[rows], return_inverse=True)[1].reshape(-1)
         width = int(self.num_steps[rows].max(initial=1))
-        return Counts(self.correct[rows, :width], self.total[rows, :width], self.num_steps[rows], question)
+        own = None if self.own is None else self.own[rows]
+        return Counts(self.correct[rows, :width], self.total[rows, :width], self.num_steps[rows], question, own)
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ def posterior(counts: Counts, priors: Priors) -> Posterior:
     after, rates = _after(seen_after, recovery)
     with np.errstate(divide="ignore"):
         start = np.log(position_prior(priors, counts.num_steps)) + after
+    _answered(counts, start, seen)
     messages, scales = _messages(start, seen, moves)
     cavity, question_level, evidence = _cavity(messages, counts.question, level)
     before, log_before = _forward(cavity, seen, moves)
@@ -91,6 +95,21 @@ def posterior(counts: Counts, priors: Priors) -> Posterior:
     joint = np.exp(joint - joint.max(1, keepdims=True))
     first_wrong = joint / joint.sum(1, keepdims=True)
     return Posterior(first_wrong, question_level, rates, evidence + scales.sum() + scale, before, seen)
+
+
+def _answered(counts: Counts, start: Floats, seen: Grid) -> None:
+    """What a solution's own answer says where it is part of its last step, into `start` and `seen`.
+
+    A wrong answer: some step is wrong. A right one: the last step is not the first wrong one, and without a wrong
+    step it was certain, whatever the level. After a wrong step both are as likely as for a rollout.
+    """
+    if counts.own is None:
+        return
+    wrong, right = np.flatnonzero(counts.own == 0), np.flatnonzero(counts.own == 1)
+    start[wrong, counts.num_steps[wrong]] = -np.inf
+    right = right[counts.num_steps[right] > 1]
+    start[right, counts.num_steps[right] - 1] = -np.inf
+    seen[right, counts.num_steps[right] - 1] = 1
 
 
 def _likelihoods(counts: Counts, noise: float) -> tuple[Grid, Grid, float]:

@@ -9,7 +9,8 @@ figure (corrected for chance, or the estimator's P(right)) can stand in its plac
     judge_first  the judge's where it is sure (a label, confidence high); else +     the judge's P(+), if it gives one;
                  where mc > 0.5 and - where not; unsampled: the judge's, for review  mc where the rollouts decided
     value        + where mc > threshold (tau), else - (VisualPRM, arXiv 2503.10291)  mc
-    advantage    + 0 - by the sign of mc_i - mc_{i-1} (VisualPRM), 0 up to `band`;   null: a rise is no probability
+    advantage    + 0 - by the sign of mc_i - mc_{i-1} (VisualPRM), 0 up to `band`,   null: a rise is no probability
+                 and where P(mc_i > mc_{i-1}) or of a fall is below `certainty`;
                  the first step has nothing before it and is labelled as by value
     medprm       the judge's; everything after its first - is - (arXiv 2506.11474)   the lowest P(+) from that - on
     judge        the judge's, each step by itself                                    the judge's P(+), if it gives one
@@ -28,8 +29,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from medprm_hf.errors import ConfigError, DataError
+from medprm_hf.labels.accuracy import improvement
 from medprm_hf.registry import near
 from medprm_hf.schema import Label
 
@@ -53,6 +56,8 @@ class MergeSettings:
     """Judge first: `+` where mc is above this."""
     band: float = 0.0
     """Advantage: changes up to this size are neutral (VisualPRM: 0)."""
+    certainty: float = 0.0
+    """Advantage: a change whose direction has less posterior probability than this is neutral (VisualPRM: 0)."""
     monotone: bool = False
     """Value: an unsampled step is `-` after the first `-`, and `+` before a `+` in front of it (OmegaPRM)."""
 
@@ -62,7 +67,7 @@ class MergeSettings:
                 f"merge.low={self.low} and merge.high={self.high}: a step between them is uncertain, "
                 "so use 0 <= low <= high <= 1"
             )
-        for name in ("cap", "threshold", "majority", "band"):
+        for name in ("cap", "threshold", "majority", "band", "certainty"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"merge.{name}={getattr(self, name)} is a share: use 0 to 1")
 
@@ -91,6 +96,8 @@ class _Step:
     mc: float | None
     mc_before: float | None
     first: bool
+    counts: tuple[tuple[int, int], tuple[int, int]] | None = None
+    """(correct, total) of the step before and of this one, where both were sampled."""
 
 
 @dataclass(frozen=True)
@@ -170,8 +177,10 @@ def _steps(columns: dict[str, Sequence[object] | None]) -> list[_Step]:
     if columns["figures"] is not None:
         mc = [_float(figure) for figure in figures]
     before = [None, *mc[:-1]]
+    seen = [(int(c or 0), int(t)) if t else None for c, t in zip(correct, total, strict=True)]  # type: ignore[call-overload]
+    pairs = [None, *(both if None not in both else None for both in zip(seen[:-1], seen[1:], strict=True))]
     return [
-        _Step(str(judge[i] or UNKNOWN), _str(confidence[i]), _float(p_plus[i]), mc[i], before[i], i == 0)
+        _Step(str(judge[i] or UNKNOWN), _str(confidence[i]), _float(p_plus[i]), mc[i], before[i], i == 0, pairs[i])
         for i in range(n)
     ]
 
@@ -271,7 +280,17 @@ def _by_rise(step: _Step, settings: MergeSettings) -> _Result:
     rise = step.mc - step.mc_before
     if abs(rise) <= settings.band + _EPSILON:
         return _Result(NEUTRAL, None, "level", False)
+    if settings.certainty and (step.counts is None or _direction(step.counts, rise) < settings.certainty):
+        return _Result(NEUTRAL, None, "uncertain", False)
     return _Result(RIGHT, None, "rise", False) if rise > 0 else _Result(WRONG, None, "fall", False)
+
+
+@lru_cache(maxsize=100_000)
+def _direction(counts: tuple[tuple[int, int], tuple[int, int]], rise: float) -> float:
+    """P(mc_i > mc_{i-1}) for a rise, of a fall for a fall, given (correct, total) before and now."""
+    (correct_before, total_before), (correct, total) = counts
+    up = float(improvement([[correct_before, correct]], [[total_before, total]])[0, 1])
+    return up if rise > 0 else 1 - up
 
 
 def _judge(steps: Sequence[_Step], settings: MergeSettings) -> list[_Result]:
@@ -313,7 +332,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "consensus": ("agree+", "agree-", "disagree", "unclear", "neutral", "unsampled", "unjudged", "unknown"),
     "judge_first": ("judge", "rollouts", "unsure", "unknown"),
     "value": ("above", "below", "inferred", "unsampled"),
-    "advantage": ("above", "below", "rise", "level", "fall", "unsampled"),
+    "advantage": ("above", "below", "rise", "level", "uncertain", "fall", "unsampled"),
     "medprm": ("judge", "after_first_wrong", "unjudged"),
     "judge": ("judge", "unjudged"),
     "label_model": ("with_judge", "against_judge", "unjudged", "unheard"),

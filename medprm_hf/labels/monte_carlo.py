@@ -75,6 +75,8 @@ class Problem:
     """(n,) own final answer, a free rollout of the last prefix: 1 right, 0 wrong, -1 unknown."""
     chance: Floats
     """(n,) accuracy of guessing, 0..1; nan for an open question."""
+    answers_itself: bool = False
+    """Whether the last prefix is the whole solution with its answer: rolled out it gives that answer again."""
 
     @classmethod
     def of(
@@ -83,6 +85,7 @@ class Problem:
         question: ArrayLike | None = None,
         own_answer_right: Sequence[bool | None] | ArrayLike | None = None,
         chance: Sequence[float | None] | ArrayLike | None = None,
+        answers_itself: bool = False,
     ) -> Problem:
         """From plain lists; None stands for unknown, for the whole list or for one entry.
 
@@ -100,7 +103,7 @@ class Problem:
             )
         if n and steps.min() < 1:
             raise DataError(f"solution {int(steps.argmin())} has {steps.min()} steps: at least 1 is needed")
-        return cls(steps, asked.reshape(n).astype(np.int64), own, guess)
+        return cls(steps, asked.reshape(n).astype(np.int64), own, guess, answers_itself)
 
     @property
     def size(self) -> int:
@@ -212,9 +215,7 @@ def open_pairs(estimator: Estimator, problem: Problem, state: State) -> Pairs:
     return Pairs(rows[keep], steps[keep])
 
 
-def run(
-    estimator: Estimator, problem: Problem, draw: Draw, max_missing: int = 8, max_rounds: int = 1000
-) -> Outcome:
+def run(estimator: Estimator, problem: Problem, draw: Draw, max_missing: int = 8, max_rounds: int = 1000) -> Outcome:
     """Ask, draw and record until the estimator is done, then decide.
 
     `draw(rows, steps)` gives one outcome a pair: True, False, or None where the answer cannot be read or the

@@ -103,7 +103,7 @@ class Merge(MergeSpec):
         )
 
     def _settings(self) -> MergeSettings:
-        names = ("high", "low", "threshold", "band", "monotone")
+        names = ("high", "low", "threshold", "band", "certainty", "monotone")
         return MergeSettings(**{name: getattr(self, name) for name in names})
 
     def _figures(self, row: Row, enough: list[bool]) -> list[float | None] | None:

@@ -180,6 +180,7 @@ class Rollout(RolloutSpec):
             question=np.unique([row["question_id"] for row in rows], return_inverse=True)[1],
             own_answer_right=[row["is_correct"] for row in rows],
             chance=guessing,
+            answers_itself=True,
         )
 
     def _result(self, done: _Done, at: int, model: str) -> Row:

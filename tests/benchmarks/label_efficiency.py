@@ -4,6 +4,8 @@
     .venv/bin/python tests/benchmarks/label_efficiency.py --seed 0 --solutions 1000 --only default --json
     .venv/bin/python tests/benchmarks/label_efficiency.py --worlds ../shared/tools/mc_worlds.py --json
     .venv/bin/python tests/benchmarks/label_efficiency.py --plot docs/pictures/label_efficiency.png
+    .venv/bin/python tests/benchmarks/label_efficiency.py --only default --reliability FILE.png       5 seeds together
+    .venv/bin/python tests/benchmarks/label_efficiency.py --only default --seeds 10 11 12 13 14       other seeds
 
 Cases: `base`, `easy`, … are the default estimator (`first_error`, which does not look at `view.judge`);
 `base/fixed_k16` and so on are the others, on the same tapes. `right_at_95`: of the labels said with confidence
@@ -160,9 +162,11 @@ def main() -> None:
     parser.add_argument("--only", choices=("all", "default", "others"), default="all")
     parser.add_argument("--world", nargs="*", help="some worlds only")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--plot", help="also draw the Pareto picture here, and …_reliability beside it")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(5)), help="the median of these")
+    parser.add_argument("--plot", help="also draw the Pareto picture here")
+    parser.add_argument("--reliability", help="also draw stated against true confidence here, all seeds together")
     options = parser.parse_args()
-    worlds, seeds = load(options.worlds), range(5) if options.seed is None else [options.seed]
+    worlds, seeds = load(options.worlds), options.seeds if options.seed is None else [options.seed]
     cases = {} if options.only == "others" else {"": ("first_error", {})}
     cases |= {} if options.only == "default" else {f"/{name}": case for name, case in OTHERS.items()}
     cases |= {f"/{name}": case for name, case in SWEEP.items()} if options.plot else {}
@@ -175,11 +179,13 @@ def main() -> None:
                     for seed in (seeds[:1] if suffix[1:] in SWEEP else seeds)]
             table[name + suffix] = {key: float(np.median([r[key] for r in runs])) for key in runs[0]}
             report(name + suffix, table[name + suffix], options.json)
-    if options.plot:
+    if options.plot or options.reliability:
         from label_pictures import pareto, reliability
 
-        pareto(table, GOALS, Path(options.plot))
-        reliability(bins, Path(options.plot).with_stem(Path(options.plot).stem + "_reliability"))
+        if options.plot:
+            pareto(table, GOALS, Path(options.plot))
+        if options.reliability:
+            reliability(bins, Path(options.reliability))
 
 
 if __name__ == "__main__":

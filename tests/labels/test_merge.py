@@ -77,7 +77,8 @@ def test_one_step(row: tuple[Any, ...]) -> None:
 @pytest.mark.parametrize("policy", ALONE)
 def test_every_reason_of_the_table_is_in_the_list_and_back(policy: str) -> None:
     seen = {row[8] for row in ONE_STEP if row[0] == policy}
-    several = {"advantage": {"rise", "level", "fall"}, "value": {"inferred"}, "medprm": {"after_first_wrong"}}
+    rises = {"rise", "level", "uncertain", "fall"}
+    several = {"advantage": rises, "value": {"inferred"}, "medprm": {"after_first_wrong"}}
     later = several.get(policy, set())
     assert seen | later == set(METHODS[policy])
 

@@ -165,6 +165,26 @@ def test_the_neutral_band_of_the_advantage_policy() -> None:
     assert Merge(policy="advantage", band=0.1)(table)["labels"] == [["+", "0", "-"]]
 
 
+@pytest.mark.parametrize(
+    ("correct", "total", "certainty", "labels"),
+    [
+        ([8, 9, 4], [16, 16, 16], 0.0, "++-"),
+        ([8, 9, 4], [16, 16, 16], 0.8, "+0-"),  # P(9/16 > 8/16) is about 0.63, P(4/16 < 9/16) 0.96
+        ([8, 9, 4], [16, 16, 16], 0.99, "+00"),
+        ([80, 90, 40], [160, 160, 160], 0.8, "++-"),  # the same rise, ten times the rollouts
+        ([1, 2, 0], [2, 2, 0], 0.8, "++?"),
+        ([1, 2, 0], [2, 2, 0], 0.9, "+0?"),
+    ],
+)
+def test_advantage_needs_a_direction_it_can_be_sure_of(
+    correct: list[int], total: list[int], certainty: float, labels: str
+) -> None:
+    table = batch(solution()) | {"rollout_correct": [correct], "rollout_total": [total]}
+    merged = Merge(policy="advantage", certainty=certainty)(table)
+    assert "".join(merged["labels"][0]) == labels
+    assert ["uncertain" in how for how in merged["label_method"][0]] == [label == "0" for label in labels]
+
+
 # --- estimators that learn -----------------------------------------------------------------------------------
 
 
