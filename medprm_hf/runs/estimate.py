@@ -187,14 +187,27 @@ def _judge(book: _Book, prices: PriceTable) -> list[Work]:
     return [Work("judge", "verdict", units, identity, local, batch, None, prompt, verdict)]
 
 
+def _calibrate(book: _Book, prices: PriceTable) -> list[Work]:
+    spec = book.recipe.calibrate
+    solutions = book["questions"].times(book.recipe.generate.solutions)
+    sampled = solutions.upto(spec.solutions) if spec.solutions is not None else solutions.times(spec.share)
+    return [_people("calibrate", sampled.times(book["steps"]), spec.reviewer, prices)]
+
+
 def _review(book: _Book, prices: PriceTable) -> list[Work]:
     spec = book.recipe.review
     steps = book["questions"].times(book.recipe.generate.solutions).times(book["steps"])
-    asked = steps.times(book["doubtful"].upto(spec.share))
-    simulated = spec.reviewer.partition(":")[0] in LOCAL_KINDS
+    # By value or at random the share is used up; by doubt only steps that are marked are asked.
+    asked = steps.times(book["doubtful"].upto(spec.share) if spec.order == "doubt" else spec.share)
+    return [_people("review", asked, spec.reviewer, prices)]
+
+
+def _people(stage: str, asked: Range, reviewer: str, prices: PriceTable) -> Work:
+    """Steps that experts read, or that something simulated answers for nothing."""
+    simulated = reviewer.partition(":")[0] in LOCAL_KINDS
     each = None if simulated else prices.person("expert_step")
-    name = spec.reviewer.partition(":")[0] if simulated else "expert"
-    return [Work("review", "step", asked, f"{name}:" if simulated else name, simulated, usd_each=each)]
+    name = f"{reviewer.partition(':')[0]}:" if simulated else "expert"
+    return Work(stage, "step", asked, name, simulated, usd_each=each)
 
 
 def _questions(book: _Book, prices: PriceTable) -> list[Work]:
@@ -215,6 +228,7 @@ _WORKS = {
     "generate": _generate,
     "rollout": _rollout,
     "judge": _judge,
+    "calibrate": _calibrate,
     "review": _review,
 }
 
@@ -243,7 +257,7 @@ def _notes(recipe: Recipe, book: _Book, works: Sequence[Work], prices: PriceTabl
     unknown = sorted({work.model for work in works if work.usd(prices) is None})
     if unknown:
         notes.append(f"no price is known for {', '.join(unknown)}: give it with --prices FILE or the recipe key prices")
-    if any(work.local and work.stage != "review" for work in works):
+    if any(work.local and work.stage not in ("calibrate", "review") for work in works):
         notes.append("local: a model on your own machine; its electricity and hardware are not counted")
     if "review" not in recipe.stages:
         doubt = book["doubtful"].likely * book["questions"].likely * recipe.generate.solutions * book["steps"].likely
