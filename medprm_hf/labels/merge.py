@@ -30,6 +30,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 from medprm_hf.errors import ConfigError, DataError
 from medprm_hf.labels.accuracy import improvement
@@ -38,6 +39,9 @@ from medprm_hf.schema import Label
 
 RIGHT, WRONG, NEUTRAL, UNKNOWN = (label.value for label in (Label.RIGHT, Label.WRONG, Label.NEUTRAL, Label.UNKNOWN))
 _EPSILON = 1e-12  # 7 of 10 against 0.7 must not hang on the last bit
+
+Pair = tuple[tuple[int, int], tuple[int, int]]
+"""(correct, total) of a step and of the next."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ class _Step:
     mc: float | None
     mc_before: float | None
     first: bool
-    counts: tuple[tuple[int, int], tuple[int, int]] | None = None
+    counts: Pair | None = None
     """(correct, total) of the step before and of this one, where both were sampled."""
 
 
@@ -177,12 +181,15 @@ def _steps(columns: dict[str, Sequence[object] | None]) -> list[_Step]:
     if columns["figures"] is not None:
         mc = [_float(figure) for figure in figures]
     before = [None, *mc[:-1]]
-    seen = [(int(c or 0), int(t)) if t else None for c, t in zip(correct, total, strict=True)]  # type: ignore[call-overload]
-    pairs = [None, *(both if None not in both else None for both in zip(seen[:-1], seen[1:], strict=True))]
+    pairs = [None, *map(_pair, correct[:-1], total[:-1], correct[1:], total[1:])]
     return [
         _Step(str(judge[i] or UNKNOWN), _str(confidence[i]), _float(p_plus[i]), mc[i], before[i], i == 0, pairs[i])
         for i in range(n)
     ]
+
+
+def _pair(correct: Any, total: Any, correct_next: Any, total_next: Any) -> Pair | None:
+    return ((correct, total), (correct_next, total_next)) if total and total_next else None
 
 
 def _accuracy(correct: object, total: object) -> float | None:
@@ -286,7 +293,7 @@ def _by_rise(step: _Step, settings: MergeSettings) -> _Result:
 
 
 @lru_cache(maxsize=100_000)
-def _direction(counts: tuple[tuple[int, int], tuple[int, int]], rise: float) -> float:
+def _direction(counts: Pair, rise: float) -> float:
     """P(mc_i > mc_{i-1}) for a rise, of a fall for a fall, given (correct, total) before and now."""
     (correct_before, total_before), (correct, total) = counts
     up = float(improvement([[correct_before, correct]], [[total_before, total]])[0, 1])

@@ -110,3 +110,20 @@ class Learner:
         """P(right) leans on what was learnt."""
         p = (state.correct + state.learnt.get("mean", 0.5)) / (state.total + 1)
         return decision(problem, state, np.where(p > 0.5, "+", "-"), p)
+
+
+SOLVED_ON = "\nStep 2: Finding {} is solid.\nStep 3: It measures 7 mm.\nAnswer: B"
+
+
+def wanderer(request: Request, place: int) -> str | Completion:
+    """Ends solutions in eight ways: as `GOOD` does, too short, mute, too long, cut, and three that are new."""
+    if request.first + place < 5:
+        long = "".join(f"\nStep {n}: More." for n in range(2, 12))
+        ways = (
+            "\nStep 2: It is solid.\nStep 3: It measures 7 mm.\nAnswer: B",
+            "\nAnswer: B",
+            "\nHm.",
+            long + "\nAnswer: B",
+        )
+        return ways[place] if place < 4 else Completion(SOLVED_ON.format("cut"), "length", 9)
+    return SOLVED_ON.format(request.first + place)
