@@ -51,16 +51,18 @@ def cross_entropy(logits: Tensor, mass: Tensor) -> Tensor:
     return -(mass * logits.log_softmax(-1)).sum()
 
 
-def from_evidence(logits: Tensor, evidence: Tensor, scale: Tensor) -> Tensor:
+def from_evidence(logits: Tensor, evidence: Tensor, scale: Tensor, trust: float = 1.0) -> Tensor:
     """Cross-entropy towards what the model believes after it has seen the evidence (one step of EM).
 
     Without balance its gradient is that of -log(P L+ + (1 - P) L-), the likelihood of the signals themselves. Balance
-    has moved the logits by log(scale of + / scale of -): the belief is taken before that.
+    has moved the logits by log(scale of + / scale of -): the belief is taken before that. `trust`, 0..1, is how much
+    the model's belief counts: a young model knows little more than the prior, which drowns rare errors, so training
+    begins with the evidence alone.
     """
     if logits.shape[-1] != 2:
         raise ConfigError("loss: evidence needs labels + and - alone: use labels: final")
     moved = (scale[..., 0].clamp(min=1e-9) / scale[..., 1].clamp(min=1e-9)).log()
-    right = (logits[..., 0] - logits[..., 1]).detach() - moved + evidence
+    right = trust * ((logits[..., 0] - logits[..., 1]).detach() - moved) + evidence
     belief = torch.stack([right.sigmoid(), (-right).sigmoid()], -1)
     return cross_entropy(logits, belief * scale)
 

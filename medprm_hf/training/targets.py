@@ -128,10 +128,10 @@ def _said(row: Mapping[str, Any], source: LabelSource) -> Sequence[float | None]
 
 
 def _soft(hard: Floats, said: Sequence[float | None]) -> tuple[Floats, Floats]:
-    """P(right) where it is said, the label where only that is known."""
+    """P(right) of the steps that have a label, where it is said; an unlabelled step's 0.5 is no knowledge."""
     probs = hard.copy()
     for step, p in enumerate(said):
-        if p is not None and not math.isnan(p):
+        if hard[step].any() and p is not None and not math.isnan(p):
             probs[step] = (p, 1.0 - p)
     return probs, probs.sum(1)
 

@@ -35,10 +35,13 @@ LAST_GOOD = "last-good"
 
 @dataclass
 class PRMConfig(SFTConfig):  # type: ignore[misc]
-    """TRL's SFTConfig, with what a PRM needs set, and four settings of our own."""
+    """TRL's SFTConfig, with what a PRM needs set, and five settings of our own."""
 
     loss: str = field(default="hard", metadata={"help": "hard, soft, evidence or counts."})
     concentration: float = field(default=8.0, metadata={"help": "Of the beta-binomial, for counts."})
+    evidence_alone: float = field(
+        default=0.5, metadata={"help": "Share of training over which the model's belief joins the evidence."}
+    )
     curriculum: float = field(default=0.0, metadata={"help": "Share of training that holds hard negatives back."})
     group_rates: dict[str, float] | None = field(
         default=None, metadata={"help": "Learning rate of parameters whose name begins with a key."}
@@ -177,7 +180,7 @@ class PRMTrainer(SFTTrainer):  # type: ignore[misc]
         if self.args.loss == "counts":
             total = beta_binomial(logits, own["counts"], own["scale"], self.args.concentration)
         elif self.args.loss == "evidence":
-            total = from_evidence(logits, own["evidence"], own["scale"])
+            total = from_evidence(logits, own["evidence"], own["scale"], self._trust())
         else:
             total = cross_entropy(logits, own["probs"] * own["scale"])
         known = own["labels"] != -100
@@ -189,6 +192,13 @@ class PRMTrainer(SFTTrainer):  # type: ignore[misc]
             raise NoNumberError(self.state.global_step + 1, "the loss")
         self._note(logits.detach(), own["labels"], known)
         return (loss, {"logits": logits}) if return_outputs else loss
+
+    def _trust(self) -> float:
+        """How much the model's own belief counts beside the evidence, 0..1: rising over the first half of training."""
+        if not self.model.training or not self.args.evidence_alone:
+            return 1.0
+        done = self.state.global_step / max(self.state.max_steps, 1)
+        return min(1.0, done / self.args.evidence_alone)
 
     def _note(self, logits: Tensor, labels: Tensor, known: Tensor) -> None:
         """Share of the known steps whose likeliest class is right, for the log."""

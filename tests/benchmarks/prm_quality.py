@@ -59,9 +59,9 @@ def spec_of(name: str, seed: int, epochs: float) -> TrainSpec:
     return TrainSpec(
         form="marker",
         model="phantom:base",
-        loss="hard" if name in ("truth", "judge", "rollouts") else "evidence",
+        loss="hard" if name in ("truth", "judge", "rollouts") else "soft",
         epochs=epochs,
-        lr=1e-3,
+        lr=1.5e-3,
         batch=16,
         accumulate=1,
         freeze=("visual",),
@@ -76,7 +76,7 @@ def prm_scores(folder: Path, rows: Sequence[Row]) -> tuple[Scores, float]:
     """(calibrated P(right) of each step of each row, the model's threshold)."""
     settings = load_settings(folder)
     layout = Layout.open(load_processor(str(folder)), settings.layout)
-    examples = examples_of(labelled("judge", rows_with_judge(rows), [], 0), TrainSpec(form="marker"), Survey())
+    examples = examples_of(labelled("judge", rows_with_judge(rows), 0), TrainSpec(form="marker"), Survey())
     logits = logits_of(load_model(str(folder)), Batcher(layout), examples, batch=32)
     return [settings.scores((one[:, 0] - one[:, 1]).tolist()) for one in logits], settings.threshold
 
@@ -93,7 +93,7 @@ def base_scores(rows: Sequence[Row]) -> Scores:
     path = model_path("phantom:base")
     model, processor = load_model(path).eval(), load_processor(path)
     layout = Layout.open(processor, LayoutSettings(form="marker", **LAYOUT))
-    examples = examples_of(labelled("judge", rows_with_judge(rows), [], 0), TrainSpec(form="marker"), Survey())
+    examples = examples_of(labelled("judge", rows_with_judge(rows), 0), TrainSpec(form="marker"), Survey())
     found: Scores = []
     for start in range(0, len(examples), 32):
         laid = [layout.lay(example.case) for example in examples[start : start + 32]]
@@ -230,9 +230,9 @@ def baselines(test: Test, cache: Path, given: argparse.Namespace) -> Iterator[di
     prior = fit_prior([["+" if step.right else "-" for step in truth_of(row)] for row in training])
     counts = test.counts([apply_prior(prior, len(row["steps"])) for row in test.rows])
     yield line("prior", "macro_f1", float(_macro(counts.sum(0))), percentiles(resample(counts, _macro)))
-    development = labelled("hybrid", dev := table("development", 200, 4, 0, True, cache), dev, 0)
+    development = labelled("hybrid", table("development", 200, 4, 0, True, cache), 0)
     p = base_scores(development)
-    hard = [label == "+" for row in development for label in row["labels"]]
+    hard = [p for row in development for p in row["label_p"]]
     threshold = best_threshold([value for row in p for value in row], hard)
     for metric, value, spread in figures(test, [(base_scores(test.rows), threshold)]):
         yield line("base_logprob", metric, value, spread)
@@ -253,7 +253,7 @@ def run(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
             folder = cache / f"prm-{name}-{given.training}-e{given.epochs:g}-s{seed}"
             if not (folder / "medprm.json").is_file():
                 training = table("train", given.training, 4, seed, True, cache)
-                rows = labelled(name, training, table("development", 200, 4, seed, True, cache), seed)
+                rows = labelled(name, training, seed)
                 train(spec_of(name, seed, given.epochs), rows, folder, say=lambda text: print(text, file=sys.stderr))
             seeds.append(prm_scores(folder, test.rows))
         for metric, value, spread in figures(test, seeds):
@@ -266,7 +266,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=400, help="test questions, 8 solutions each")
     parser.add_argument("--training", type=int, default=1200, help="training questions, 4 solutions each")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--epochs", type=float, default=3.0)
+    parser.add_argument("--epochs", type=float, default=4.0)
     parser.add_argument("--only", nargs="*", choices=list(SETS), default=list(SETS))
     parser.add_argument("--skip-baselines", action="store_true")
     parser.add_argument("--cache", default="runs/prm_quality")
