@@ -4,8 +4,9 @@
     coarse.faiss  beyond the limit: FAISS inverted lists of 8-bit codes, whose candidates are ranked again exactly
     vectors.json  dimension and count: written last, so an addition that was cut off never happened
 
-Exact search hands FAISS a whole batch and the mapped file: one matrix product where a loop reads all vectors once a
-query. Vectors of length one make the inner product the cosine.
+Exact search works on whole batches and the mapped file: one matrix product where a loop reads all vectors once a
+query; by FAISS, or with a rough first pass (`rough.py`) where that pays. With vectors of length one the inner product
+is the cosine.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medprm_hf.errors import DataError, MissingExtraError, StoreError
+from medprm_hf.retrieval.rough import RoughFirst
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -28,6 +30,7 @@ EXACT_UP_TO = 200_000
 WANTED_RECALL = 0.95
 """Share of the exact five neighbours that inverted lists must find on a sample when they are made."""
 _SHORTLIST = 20  # candidates per neighbour wanted that are ranked again exactly
+_MANY, _FEW = 32, 128  # queries from which, and neighbours up to which, a rough first pass pays
 
 
 class VectorIndex:
@@ -37,6 +40,7 @@ class VectorIndex:
         self.folder, self.dim, self.count, self.probes, self.exact_up_to = folder, dim, count, probes, exact_up_to
         self._vectors: Floats | None = None
         self._coarse: Any = None
+        self._rough: RoughFirst | None = None
 
     @classmethod
     def create(cls, folder: Path, dim: int, exact_up_to: int = EXACT_UP_TO) -> VectorIndex:
@@ -94,6 +98,11 @@ class VectorIndex:
         return self._by_lists(asked, k, self.probes)
 
     def _exact(self, queries: Floats, k: int) -> tuple[Floats, Ints]:
+        if len(queries) >= _MANY and k <= _FEW:
+            if self._rough is None or len(self._rough.vectors) != self.count:
+                self._rough = RoughFirst.of(self.vectors)
+            if self._rough is not None:
+                return self._rough.search(queries, k)
         faiss = _faiss()
         scores, rows = faiss.knn(queries, self.vectors, k, faiss.METRIC_INNER_PRODUCT)
         return scores, rows

@@ -117,3 +117,22 @@ def test_a_cut_file_is_refused(tmp_path: Path, vectors: np.ndarray) -> None:
 def test_fusion(rankings: list[list[str]], weights: list[float], found: list[str]) -> None:
     assert [name for name, _ in fuse(rankings, weights, 3)] == found
     assert fuse([["a"]], [1.0], 1)[0][1] == pytest.approx(1 / 61)
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_a_rough_first_pass_finds_exactly_the_best(monkeypatch: pytest.MonkeyPatch, scale: float) -> None:
+    torch = pytest.importorskip("torch")
+    from medprm_hf.retrieval import rough
+
+    rng = np.random.default_rng(3)
+    vectors = (scale * rng.standard_normal((5003, 24))).astype(np.float32)
+    vectors[100:140] = vectors[100]  # more equals than are wanted
+    vectors[200:240] = vectors[200] + 1e-4 * rng.standard_normal((40, 24))  # nearer than bfloat16 can tell
+    queries = np.concatenate([vectors[[100, 200, 5002]], rng.standard_normal((297, 24)), -np.abs(vectors[:9])])
+    queries = np.ascontiguousarray(queries, np.float32)
+    scores, rows = rough.RoughFirst(vectors, torch).search(queries, 7)
+    exact = queries @ vectors.T
+    assert scores == pytest.approx(-np.sort(-exact, axis=1)[:, :7], rel=1e-4, abs=1e-4 * scale)
+    assert np.take_along_axis(exact, rows, 1) == pytest.approx(scores, rel=1e-4, abs=1e-4 * scale)
+    assert all(len(set(row)) == 7 for row in rows.tolist()) and rows[0].tolist() == list(range(100, 107))
+    assert rough.RoughFirst.of(vectors) is None  # too few to pay
