@@ -51,8 +51,8 @@ class Meter:
         """Call before sending: BudgetError when the money is spent.
 
         Args:
-            in_flight: requests that are out; they are counted at what requests cost lately, so that many at once do
-                not overshoot the budget by all of them.
+            in_flight: requests that are out; they are counted at what the dearest has cost lately, so that many at
+                once do not overshoot the budget by all of them.
         """
         if self.budget is None:
             return
@@ -153,6 +153,6 @@ class Meter:
         self._own.setdefault(account, Tally(local=new.local)).add(new)
         self._spent += new.cost or 0.0
         if new.cost:
-            self._lately = 0.9 * self._lately + 0.1 * new.cost if self._lately else new.cost
+            self._lately = max(new.cost, 0.99 * self._lately)  # the dearest of the last hundred or so
         if self._ledger:
             self._ledger.add(account, new)
