@@ -28,15 +28,19 @@ import pickle
 import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 import numpy as np
 
 from medprm_hf import Generate, Judge, Merge, Questions, Review, Rollout
 from medprm_hf.labels.agreement import apply_prior, error_recall, fit_prior, macro_f1
+from medprm_hf.labels.review_value import Candidate, queue
 from medprm_hf.phantom.questions import question_rows
+from medprm_hf.phantom.simulated import SimulatedExpert
 from medprm_hf.phantom.world import Split
+from medprm_hf.review.reviewers import Asked
 from medprm_hf.runs.signals import truth_of
 from medprm_hf.schema import final_labels
 from medprm_hf.stages.calibrate import Calibrate
@@ -51,6 +55,8 @@ MAIN = "error=0.15"
 CORRELATED = "error=0.15,shared=1"
 BUDGETS = (5, 10, 20, 30)
 ORDERS = ("value", "doubt", "random")
+PRIOR_SEED = 100
+"""Seed of the development questions on which the step-index prior is fitted."""
 Table = dict[str, list[Any]]
 Labels = list[list[str]]
 
@@ -94,15 +100,39 @@ class World:
             table["question_id"] = list(table["solution_id"])
         return table | Merge(policy=policy)(table) | {"question_id": self.table["question_id"]}
 
-    def reviewed(self, merged: Table, order: str, budget: int) -> tuple[Labels, float]:
-        """Final labels after so many per cent of the steps were reviewed, and the share that was."""
-        known = order if order != "best" else "value"
-        stage = Review(order=cast(Literal["value"], known), share=budget / 100, seed=self.seed)
-        done = stage(merged)
-        asked = sum(not (r["note"] or "").startswith("as in ") for row in done["reviews"] for s in row for r in s)
-        earlier = sum(bool(s) for row in merged.get("calibration_reviews", []) for s in row)
-        labels = [final_labels(a, b) for a, b in zip(merged["labels"], done["review_labels"], strict=True)]
-        return labels, (asked - earlier) / self.steps
+    def reviewed(self, merged: Table, order: str) -> dict[int, tuple[Labels, float]]:
+        """Per budget (per cent of all steps): final labels after review in this order, and the share asked."""
+        rows = [dict(zip(merged, values, strict=True)) for values in zip(*merged.values(), strict=True)]
+        sampled = merged.get("calibration_reviews") or [[] for _ in rows]
+        asks = queue(
+            [
+                Candidate(r["question_id"], r["solution_id"], r["steps"], r["labels"], r["label_p"],
+                          r["needs_review"], [bool(given) for given in reviews])
+                for r, reviews in zip(rows, sampled, strict=True)
+            ],
+            order, seed=self.seed,
+        )  # fmt: skip
+        before = Review(share=0.0)(merged)["review_labels"]  # the sample's decisions hold for copies of its steps
+        labels = [final_labels(ours, theirs) for ours, theirs in zip(merged["labels"], before, strict=True)]
+        found, done = {}, 0
+        for budget in BUDGETS:
+            upto = min(round(budget / 100 * self.steps), len(asks))
+            for ask in asks[done:upto]:
+                for solution, step in ask.copies:
+                    labels[solution][step] = self.expert[ask.solution][ask.step]
+            done = upto
+            found[budget] = ([list(each) for each in labels], done / self.steps)
+        return found
+
+    @cached_property
+    def expert(self) -> Labels:
+        """What the simulated expert says of every step."""
+        rows = zip(self.table["question_id"], self.table["solution_id"], self.table["steps"], strict=True)
+        person = SimulatedExpert(0.02, self.seed)
+        return [
+            [decision.label for decision in person.decide([Asked(q, s, tuple(steps), i) for i in range(len(steps))])]
+            for q, s, steps in rows
+        ]
 
     def score(self, labels: Labels) -> dict[str, float]:
         """Figures of the labels outside the sample."""
@@ -197,10 +227,10 @@ def signals(world: World, prior: Any, judge: str, figures: Figures) -> None:
     rollouts = [["+" if c > 0 else "-" for c in row] for row in world.table["rollout_correct"]]
     said = {"prior": [apply_prior(prior, n) for n in count], "rollouts": rollouts, "judge": world.table["judge_labels"]}
     said |= {policy: world.merged(policy)["labels"] for policy in POLICIES}
-    for name, (experts, apart) in {
-        "label_model": (False, False), "label_model+100": (True, False),
-        "label_model/apart": (False, True), "label_model+100/apart": (True, True),
-    }.items():  # fmt: skip
+    ways = {"label_model": (False, False), "label_model+100": (True, False)}
+    if judge in (MAIN, CORRELATED):
+        ways |= {"label_model/apart": (False, True), "label_model+100/apart": (True, True)}
+    for name, (experts, apart) in ways.items():
         merged = world.merged("label_model", experts, apart)
         said[name] = merged["labels"]
         figures.add(f"{judge}/{name}", ece=world.ece(merged["label_p"]))
@@ -219,17 +249,17 @@ def signals(world: World, prior: Any, judge: str, figures: Figures) -> None:
 def reviews(world: World, judge: str, figures: Figures) -> None:
     """Every budget and order, for ours and for each policy."""
     merged = world.merged("label_model", experts=True)
-    for budget in BUDGETS:
-        for order in ORDERS:
-            labels, asked = world.reviewed(merged, order, budget)
+    for order in ORDERS:
+        for budget, (labels, asked) in world.reviewed(merged, order).items():
             case = f"{judge}/label_model+100@{budget} by {order}"
             figures.add(case, asked=asked, **world.score(labels))
             if order == "value":
                 figures.add_recall(case, world.recall(labels))
     for policy in POLICIES:
         merged = world.merged(policy, experts=True)
+        found = [world.reviewed(merged, order) for order in ORDERS]
         for budget in BUDGETS:
-            scores = [world.score(world.reviewed(merged, order, budget)[0]) for order in ORDERS]
+            scores = [world.score(each[budget][0]) for each in found]
             figures.add(f"{judge}/{policy}@{budget} best", **max(scores, key=lambda s: s["macro_f1_all"]))
 
 
@@ -240,7 +270,7 @@ def run(seeds: Sequence[int], split: Split, questions: int, cache: Path) -> list
     torch.set_num_threads(1)
     figures = Figures()
     for seed in seeds:
-        other = solve("development", seed + 100, 100, cache)
+        other = solve("development", PRIOR_SEED, 100, cache)
         others = [dict(zip(other, values, strict=True)) for values in zip(*other.values(), strict=True)]
         prior = fit_prior([["+" if step.right else "-" for step in truth_of(row)] for row in others])
         solved = solve(split, seed, questions, cache)
