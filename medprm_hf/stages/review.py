@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from statistics import median
 from typing import Any, ClassVar
 
@@ -22,6 +23,8 @@ from medprm_hf.schema import Label, written_by
 from medprm_hf.specs_labels import ReviewSpec
 from medprm_hf.stages.base import Batch, Row, columns_of, rows_of
 
+TIMED_SHARDS = 20
+"""Shards of which the sample's times are read."""
 Decided = dict[tuple[int, int], dict[str, Any]]
 """(row, step): the entry of the `reviews` column."""
 
@@ -44,11 +47,15 @@ class Review(ReviewSpec):
 
     def learn(self, batches: Iterable[Batch]) -> str:
         """The priority at which the run's share of steps is used up."""
-        kept = [rows_of(self, batch) for batch in batches]
-        seconds = self._seconds(row for rows in kept for row in rows)
-        priorities = [ask.priority for rows in kept for ask in self._queue(rows, seconds)]
+        shards = (rows_of(self, batch) for batch in batches)
+        first = list(islice(shards, TIMED_SHARDS))  # the others pass by one at a time
+        seconds = self._seconds(row for rows in first for row in rows)
+        priorities, steps = [], 0
+        for rows in chain(first, shards):
+            priorities += [ask.priority for ask in self._queue(rows, seconds)]
+            steps += sum(len(row["steps"]) for row in rows)
         priorities.sort(reverse=True)
-        budget = round(self.share * sum(len(row["steps"]) for rows in kept for row in rows))
+        budget = round(self.share * steps)
         least = priorities[budget - 1] if 0 < budget <= len(priorities) else 0.0 if budget else float("inf")
         return json.dumps({"seconds": seconds, "least": least})
 
