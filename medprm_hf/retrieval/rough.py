@@ -69,12 +69,12 @@ class RoughFirst:
         torch = self._torch
         with torch.inference_mode():
             rough = torch.from_numpy(queries).bfloat16() @ self._half.T
-            groups = rough.view(len(queries), -1, _GROUP)
-            greatest = groups.amax(-1).float()
+            groups = rough.view(len(queries), _GROUP, -1)  # rows g, g + width, g + 2 width … are group g
+            greatest = groups.amax(1).float()
             bound = 2 * _BOUND * self._longest * torch.from_numpy(np.linalg.norm(queries, axis=1))
             least = greatest.topk(k, dim=1).values[:, -1] - bound  # k groups hold something at least as great
             asked, group = torch.nonzero(greatest >= least[:, None], as_tuple=True)
-            place, inner = torch.nonzero(groups[asked, group].float() >= least[asked, None], as_tuple=True)
-            row = group[place] * _GROUP + inner
+            place, inner = torch.nonzero(groups[asked, :, group].float() >= least[asked, None], as_tuple=True)
+            row = inner * groups.shape[2] + group[place]
             there = row < len(self.vectors)  # the rest is padding
             return asked[place][there].numpy(), row[there].numpy()
