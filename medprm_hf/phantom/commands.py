@@ -12,7 +12,7 @@ from medprm_hf.phantom.questions import question_rows
 from medprm_hf.phantom.world import Split, scene_of
 from medprm_hf.registry import near
 
-CHECKPOINTS = ("base", "policy")
+CHECKPOINTS = ("base", "policy", "prm")
 
 
 def sample(out: Path, n: int = 12, split: str = "test", seed: int = 0) -> int:

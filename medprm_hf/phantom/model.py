@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Model: TypeAlias = Qwen2_5_VLForConditionalGeneration
     Processor: TypeAlias = Qwen2_5_VLProcessor
 
-Name = Literal["base", "policy"]
+Name = Literal["base", "policy", "prm"]
 
 VOCABULARY = 640
 PIXELS = 64 * 64
@@ -72,8 +72,8 @@ CHAT_TEMPLATE = """\
 
 def checkpoint(name: Name) -> Path:
     """The directory of a shipped checkpoint, as `from_pretrained` takes it."""
-    if name not in ("base", "policy"):
-        raise ConfigError(f"unknown phantom checkpoint {name!r}: there is base, policy")
+    if name not in ("base", "policy", "prm"):
+        raise ConfigError(f"unknown phantom checkpoint {name!r}: there is base, policy, prm")
     return Path(__file__).parent / "checkpoints" / name
 
 

@@ -198,7 +198,7 @@ class PRMTrainer(SFTTrainer):  # type: ignore[misc]
         if not self.model.training or not self.args.evidence_alone:
             return 1.0
         done = self.state.global_step / max(self.state.max_steps, 1)
-        return min(1.0, done / float(self.args.evidence_alone))
+        return float(min(1.0, done / self.args.evidence_alone))
 
     def _note(self, logits: Tensor, labels: Tensor, known: Tensor) -> None:
         """Share of the known steps whose likeliest class is right, for the log."""

@@ -260,6 +260,27 @@ def run(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
             yield line(name, metric, value, spread)
 
 
+def ship(trained: Path, out: Path, found: Sequence[dict[str, Any]]) -> None:
+    """Writes a trained checkpoint as it lies in the package: bf16, with its settings and a card of these figures."""
+    import shutil
+
+    from medprm_hf.phantom.model import load, save
+
+    save(*load(trained), out)
+    for name in ("medprm.json", "medprm_seen.json", "train.json"):
+        shutil.copy(trained / name, out / name)
+    rows = [
+        f"| {figure['metric']} | {figure['value']:.3f} | "
+        + (f"{spread[0]:.3f} to {spread[1]:.3f} |" if (spread := figure["interval"]) else "|")
+        for figure in found
+    ]
+    card = (trained / "README.md").read_text(encoding="utf-8").replace(f"# {trained.name}", "# medprm-hf phantom prm")
+    card = card.replace("base_model: phantom:base", "license: apache-2.0")
+    held = "\n## On the truth\nSolutions of other questions, 8 each (`tests/benchmarks/prm_quality.py`):\n\n"
+    table_ = "| figure | value | 95 % interval (questions resampled) |\n|---|---|---|\n"
+    (out / "README.md").write_text(card + held + table_ + "\n".join(rows) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """Read the command line, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -270,15 +291,23 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=list(SETS), default=list(SETS))
     parser.add_argument("--skip-baselines", action="store_true")
     parser.add_argument("--cache", default="runs/prm_quality")
+    parser.add_argument(
+        "--ship", metavar="FOLDER", help="write the hybrid's first seed there as the shipped checkpoint"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     given = parser.parse_args()
+    found = []
     for figure in run(given):
+        found.append(figure)
         if given.json:
             print(json.dumps(figure), flush=True)
         else:
             spread = figure["interval"]
             shown = f"  {spread[0]:.3f} to {spread[1]:.3f}" if spread else ""
             print(f"{figure['case']:14} {figure['metric']:20} {figure['value']:8.3f}{shown}", flush=True)
+    if given.ship:
+        trained = Path(given.cache) / f"prm-hybrid-{given.training}-e{given.epochs:g}-s{given.seeds[0]}"
+        ship(trained, Path(given.ship), [figure for figure in found if figure["case"] == "hybrid"])
 
 
 if __name__ == "__main__":
