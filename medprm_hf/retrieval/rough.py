@@ -1,8 +1,9 @@
 """Exact inner-product search in two passes: half-precision products say where to look, exact ones say what is best.
 
-A product of vectors rounded to bfloat16 is off by at most 2^-7 |q| |x|. So what is less than the k-th best rough
-product by more than twice that bound cannot be among the k best, and only the rest (a dozen vectors a query) is
-multiplied exactly: the result is that of exact search. It pays where the processor multiplies bfloat16 itself.
+Rounding to bfloat16 moves a number by at most 2^-8 of itself, so a product of two rounded vectors is off by at most
+2^-7 |q| |x|, and by 2^-8 of itself when it is rounded in turn. What is less than the k-th best rough product by more
+than twice that cannot be among the k best, and only the rest (some dozen vectors a query) is multiplied exactly: the
+result is that of exact search. It pays where the processor multiplies bfloat16 itself.
 
     rough = RoughFirst.of(vectors)                # null where it would not pay
     scores, rows = rough.search(queries, k=5)     # (n, 5) each, best first
@@ -22,7 +23,8 @@ PAYS_FROM = 20_000
 """Vectors from which the first pass pays."""
 _GROUP = 16  # rough products whose greatest is looked at first
 _TOGETHER = 256  # queries in one product: 50 MiB of rough products at 100,000 vectors
-_BOUND = 2.0**-7  # two roundings of 2^-9 to begin with, one of the result; the rest is room for sums
+_INPUTS = 2.0**-7 + 2.0**-10  # of |q| |x|: both inputs rounded; the rest is room for sums in single precision
+_RESULT = 2.0**-7  # of the product: rounded, with as much room again
 
 
 class RoughFirst:
@@ -71,8 +73,9 @@ class RoughFirst:
             rough = torch.from_numpy(queries).bfloat16() @ self._half.T
             groups = rough.view(len(queries), _GROUP, -1)  # rows g, g + width, g + 2 width … are group g
             greatest = groups.amax(1).float()
-            bound = 2 * _BOUND * self._longest * torch.from_numpy(np.linalg.norm(queries, axis=1))
-            least = greatest.topk(k, dim=1).values[:, -1] - bound  # k groups hold something at least as great
+            kth = greatest.topk(k, dim=1).values[:, -1]  # k groups hold something at least as great
+            lengths = self._longest * torch.from_numpy(np.linalg.norm(queries, axis=1))
+            least = kth - 2 * (_INPUTS * lengths + _RESULT * kth.abs())
             asked, group = torch.nonzero(greatest >= least[:, None], as_tuple=True)
             place, inner = torch.nonzero(groups[asked, :, group].float() >= least[asked, None], as_tuple=True)
             row = inner * groups.shape[2] + group[place]
