@@ -85,11 +85,12 @@ class Generate(GenerateSpec):
         return {name: [row.get(name) for row in out] for name in names}
 
     def _reuse(self, question: _Open, found: list[Candidate]) -> None:
-        """Takes what an earlier run holds, each text once."""
+        """Takes what an earlier run holds: its solutions as they were, a rollout only where it is none of them."""
         seen: set[str] = set()
         for candidate in found:
             solution, reason = self._solution(question.row, Completion(candidate.text, "stop", 0))
-            if question.lacking and reason is None and words(candidate.text) not in seen:
+            new = candidate.generator.get("origin") == "model" or words(candidate.text) not in seen
+            if question.lacking and reason is None and new:
                 seen.add(words(candidate.text))
                 question.kept.append({**solution, "generator": candidate.generator})
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from label_quality import P_RIGHT, SAMPLING, Table, answer_truth, own_truth, rows_of, solve
+from estimator_quality import P_RIGHT, SAMPLING, Table, answer_truth, own_truth, rows_of, solve
 
 from medprm_hf import Merge, Rollout
 from medprm_hf.backends import open_backend
