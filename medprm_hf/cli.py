@@ -58,18 +58,23 @@ def demo(
     settings: Settings = [],  # noqa: B006 - typer reads the default
     fresh: Annotated[bool, typer.Option(help="Delete what an earlier demo left.")] = True,
     budget: Budget = None,
+    prm: Annotated[bool, typer.Option(help="Train two reward models on the labels and measure them.")] = True,
 ) -> None:
-    """The whole pipeline on the phantom world: questions to labelled dataset and report, offline, in minutes.
+    """The whole pipeline on the phantom world: questions to labels, report and reward models, offline, in minutes.
 
-    Example: medprm demo --set generate.solutions=8
+    Example: medprm demo --set generate.solutions=8 --no-prm
     """
     from medprm_hf.recipe import load
-    from medprm_hf.runs.commands import build_run, remove_run
+    from medprm_hf.runs.commands import build_run, console, remove_run
 
     recipe = load(str(RECIPES / "phantom.yaml"), (*settings, *_money(budget)))
     if fresh:
         remove_run(out)
     build_run(out, recipe)
+    if prm:
+        from medprm_hf.runs.prm_demo import demo_prms
+
+        demo_prms(out, recipe, console)
 
 
 @app.command()

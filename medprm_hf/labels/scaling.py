@@ -31,6 +31,14 @@ def _one_class(y: Floats) -> bool:
     return bool((y == y[0]).all() and y[0] in (0.0, 1.0))
 
 
+def calibration_error(scores: ArrayLike, right: ArrayLike, bins: int = 15) -> float:
+    """Expected calibration error, 0..1: mean gap of P(+) and the share that is right, over bins of equal width."""
+    x, y = _pair(scores, right)
+    place = np.minimum((x * bins).astype(int), bins - 1)
+    held = [place == each for each in np.unique(place)]
+    return float(sum(abs(x[own].mean() - y[own].mean()) * own.mean() for own in held))
+
+
 def fit_temperature(differences: ArrayLike, right: ArrayLike) -> float:
     """The T that makes sigmoid(difference / T) likeliest; 1.0 where all steps are of one class."""
     x, y = _pair(differences, right)

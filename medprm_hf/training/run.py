@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -180,7 +181,9 @@ def trainer_config(spec: TrainSpec, examples: int, out: Path) -> Any:
         "dataloader_pin_memory": torch.cuda.is_available(),
     }
     try:
-        return PRMConfig(**{**own, **spec.trainer})
+        with warnings.catch_warnings():  # TRL still goes by the old name of activation checkpointing
+            warnings.filterwarnings("ignore", message=".*gradient_checkpointing.*", category=FutureWarning)
+            return PRMConfig(**{**own, **spec.trainer})
     except TypeError as error:
         raise ConfigError(f"train.trainer: {error}; its keys are those of TRL's SFTConfig") from None
 
