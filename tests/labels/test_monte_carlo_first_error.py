@@ -12,7 +12,7 @@ import pytest
 
 from medprm_hf.errors import DataError
 from medprm_hf.labels.first_error import best_probe, groups
-from medprm_hf.labels.first_error_fit import fit
+from medprm_hf.labels.first_error_fit import MOST_RISE, _bounded, fit
 from medprm_hf.labels.first_error_model import RATES, Counts, posterior, predict
 from medprm_hf.labels.first_error_priors import LEVELS, RECOVERIES, Priors, default_priors, kernel, position_prior
 from medprm_hf.labels.monte_carlo import Problem, State, make_estimator, run
@@ -172,3 +172,20 @@ def test_where_a_later_step_recovers_it_degrades_gently():
     outcome = run(make_estimator("first_error"), problem, view.draw)
     figures = figures_of(world, outcome)
     assert figures["macro_f1"] > 0.88
+
+
+def test_an_answer_that_is_part_of_the_solution_is_no_draw() -> None:
+    known = {"num_steps": [4, 4, 1], "own_answer_right": [False, True, True]}
+    said = [make_estimator("first_error").decide(p, State.empty(p)).p_right
+            for p in (Problem.of(**known), Problem.of(**known, answers_itself=True))]  # fmt: skip
+    assert said[1][0, 3] == pytest.approx(0) and said[0][0, 3] > 0.2  # a wrong answer proves a wrong step
+    assert said[1][1, 3] == pytest.approx(said[1][1, 2]) and said[1][1, 3] > said[0][1, 3]
+    assert 0.5 < said[1][2, 0] <= 1
+
+
+def test_recovery_far_above_guessing_is_learnt_only_in_part() -> None:
+    start = np.array(default_priors(0.25).recovery)
+    seen = np.zeros_like(start)
+    seen[[0, -1]] = 50.0, 50.0
+    bounded = _bounded(seen, tuple(start))
+    assert bounded[0] == 50 and bounded[-1] == pytest.approx(MOST_RISE * start[-1] * 100) and bounded[-1] < 10
