@@ -16,11 +16,12 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+_SCHEMA = r"response_format|json_schema|structured output|response_?(json_?)?schema|JSON mode"
 _RULES: tuple[tuple[str, str, re.Pattern[str]], ...] = (
     ("max_tokens", "max_tokens", re.compile(r"max_completion_tokens")),
     ("continuation", "continue_final_message", re.compile(r"continue_final_message|add_generation_prompt")),
     ("logprobs", "logprobs", re.compile(r"log_?probs", re.IGNORECASE)),
-    ("schema", "response_format", re.compile(r"response_format|json_schema|structured output", re.IGNORECASE)),
+    ("schema", "response_format", re.compile(_SCHEMA, re.IGNORECASE)),
     ("seed", "seed", re.compile(r"\bseed\b", re.IGNORECASE)),
     (
         "n",

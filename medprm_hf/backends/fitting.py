@@ -8,6 +8,7 @@ numbers. A prompt is refused where its length leaves no doubt: at LETTERS_PER_TO
 from __future__ import annotations
 
 import io
+import sys
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -23,7 +24,11 @@ SHRUNK_KEPT = 16
 
 @dataclass(frozen=True)
 class ProviderLimits:
-    """What a provider takes; as published, checked November 2026."""
+    """What a provider takes.
+
+    The numbers below are from the providers' public documentation as remembered when this was written, not looked up
+    since: a provider may have changed them. `context=` and `max_image_bytes=` in a spec go before them.
+    """
 
     image_bytes: int
     """Of one image, before base64."""
@@ -48,7 +53,11 @@ GEMINI_LIMITS = ProviderLimits(
 class Fitter:
     """Makes the requests of one model fit."""
 
-    def __init__(self, model: str, limits: ProviderLimits | None) -> None:
+    def __init__(self, model: str, limits: ProviderLimits | None, max_image_bytes: int = 0) -> None:
+        """`max_image_bytes` goes before the table's; 0: as the table says."""
+        if max_image_bytes > 0:
+            known = limits or ProviderLimits(max_image_bytes, sys.maxsize, {})
+            limits = replace(known, image_bytes=max_image_bytes)
         self._limits = limits
         names = [name for name in (limits.contexts if limits else ()) if model.startswith(name)]
         self._context = limits.contexts[max(names, key=len)] if limits and names else None

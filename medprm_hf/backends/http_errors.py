@@ -34,7 +34,7 @@ LONGEST_OBEYED = 600.0
 
 _POLICY = re.compile(r"content[_ ](policy|filter)|safety system", re.IGNORECASE)
 _CONTEXT = re.compile(r"context[_ ]length|maximum (context|model) length|max_model_len|too long", re.IGNORECASE)
-_KEY_LIKE = re.compile(r"\b(sk|key|Bearer)[-_ ][\w*.-]{6,}")
+_KEY_LIKE = re.compile(r"\b(sk|key|Bearer)[-_ ][\w*.-]{6,}|\bAIza[\w-]{20,}")
 
 _SECRET = ("_KEY", "_TOKEN")
 """How the names of environment variables end whose values are never shown."""

@@ -7,6 +7,7 @@ worker:
     transformers:Qwen/Qwen2.5-VL-7B-Instruct?dtype=bfloat16
     replay:runs/demo/journal.sqlite?model=openai:gpt-4o-mini
     openai:tiny?base_url=http://127.0.0.1:8000/v1&concurrency=32
+    gemini:gemini-2.5-flash
     scripted:tests.answers:script
     simulated-judge:error=0.15
 
@@ -31,6 +32,7 @@ from medprm_hf.errors import ConfigError, MissingExtraError
 from medprm_hf.registry import near, resolve
 
 BACKENDS: Mapping[str, str] = {
+    "gemini": "medprm_hf.backends.gemini:GeminiBackend",
     "openai": "medprm_hf.backends.openai_http:OpenAIBackend",
     "phantom": "medprm_hf.backends.transformers:PhantomBackend",
     "replay": "medprm_hf.backends.replay:ReplayBackend",
@@ -41,6 +43,7 @@ BACKENDS: Mapping[str, str] = {
 }
 
 EXTRAS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "gemini": ("gemini", ("google.genai",)),
     "phantom": ("train", ("torch", "torchvision", "transformers")),
     "transformers": ("train", ("torch", "torchvision", "transformers")),
 }
@@ -137,8 +140,15 @@ def identity_of(backend: Backend) -> tuple[str, bool]:
     return identity, bool(getattr(backend, "local", identity.partition(":")[0] in LOCAL_KINDS))
 
 
+def _there(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # of the namespace that it lies in
+        return False
+
+
 def _require(name: str) -> None:
     extra, packages = EXTRAS.get(name, ("", ()))
-    missing = [package for package in packages if find_spec(package) is None]
+    missing = [package.replace(".", "-") for package in packages if not _there(package)]
     if missing:
         raise MissingExtraError(f"backend {name!r}", extra, " and ".join(missing))

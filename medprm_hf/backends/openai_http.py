@@ -70,6 +70,8 @@ class OpenAISettings:
     """0 sends no seed, for servers that cannot take one (vLLM on a CPU: only with --no-enable-chunked-prefill)."""
     context: int = 0
     """Tokens of prompt and answer at most; 0: what the server or the table says."""
+    max_image_bytes: int = 0
+    """Bytes of one image at most: larger ones are sent smaller; 0: what the table says of OpenAI."""
 
 
 class OpenAIBackend(AsyncBackend):
@@ -86,7 +88,7 @@ class OpenAIBackend(AsyncBackend):
         self.local = all(books().meter.prices.is_local(lane.url) for lane in lanes)
         self.abilities = Abilities(context=own.context or None, seed=None if own.seeds else False)
         self._official = any(lane.url.startswith(OPENAI) for lane in lanes)
-        self._fitter = Fitter(model, OPENAI_LIMITS if self._official else None)
+        self._fitter = Fitter(model, OPENAI_LIMITS if self._official else None, own.max_image_bytes)
         self._client: JsonClient | None = None
         self._short = 0
         if own.continuation != "auto":

@@ -80,12 +80,17 @@ def _messages(request: Request, continuation: Continuation) -> list[dict[str, An
         return [*turns, {"role": "assistant", "content": request.prefix}]
     if continuation == "none":
         return turns
-    ask = CONTINUE_PROMPT.format(prefix=request.prefix)
-    last = request.messages[-1]
+    *_, asked = continued(request.messages, request.prefix)
+    kept = turns[:-1] if request.messages[-1].role == "user" else turns
+    return [*kept, {"role": "user", "content": _content(asked)}]
+
+
+def continued(messages: Sequence[Message], prefix: str) -> tuple[Message, ...]:
+    """The conversation with the wish that the answer go on from a prefix, in its last user turn."""
+    ask, last = CONTINUE_PROMPT.format(prefix=prefix), messages[-1]
     if last.role != "user":
-        return [*turns, {"role": "user", "content": ask}]
-    asked = Message("user", f"{last.text}\n\n{ask}", last.images)
-    return [*turns[:-1], {"role": "user", "content": _content(asked)}]
+        return (*messages, Message("user", ask))
+    return (*messages[:-1], Message("user", f"{last.text}\n\n{ask}", last.images))
 
 
 def _content(message: Message) -> str | list[dict[str, Any]]:
@@ -106,7 +111,7 @@ def read_choices(body: Mapping[str, Any], request: Request) -> list[Completion |
     texts = [_text(choice) or "" for choice in choices]
     return [
         _read(choice, tokens, request)
-        for choice, tokens in zip(choices, _shares(total, [len(text) for text in texts]), strict=True)
+        for choice, tokens in zip(choices, shares(total, [len(text) for text in texts]), strict=True)
     ]
 
 
@@ -160,7 +165,7 @@ def _top(listed: Sequence[Mapping[str, Any]]) -> tuple[dict[str, float], ...]:
     return tuple(found)
 
 
-def _shares(total: int, weights: Sequence[int]) -> list[int]:
+def shares(total: int, weights: Sequence[int]) -> list[int]:
     """`total` split by weight into whole numbers that add up to it."""
     if len(weights) == 1:
         return [total]

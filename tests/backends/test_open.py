@@ -28,7 +28,7 @@ def test_one_object_a_spec() -> None:
     [
         ("transformer:x", "did you mean transformers"),
         ("opnai:x", "did you mean openai"),
-        ("zzz:x", "there is: openai"),
+        ("zzz:x", "there is: gemini, openai"),
         ("phantom", "names no model: write phantom:MODEL"),
         ("phantom:polcy", "policy"),
         ("phantom:policy?dtyp=float32", "did you mean dtype"),
