@@ -53,6 +53,26 @@ def fit_temperature(differences: ArrayLike, right: ArrayLike) -> float:
     return float(np.exp(minimize_scalar(surprise, bounds=(low, high), method="bounded").x))
 
 
+def fit_temperature_to_evidence(differences: ArrayLike, log_ratios: ArrayLike) -> float:
+    """The T that makes the *signals* likeliest, where no label is sure: P(+) = sigmoid(difference / T), and each step's
+    signals say log P(signals | right) / P(signals | wrong), (n,).
+
+    A posterior P(right) as the label would be wrong here: it is drawn towards its prior, and a model that knows more
+    than one step's signals do would be held back to it.
+    """
+    x, ratios = np.asarray(differences, float), np.asarray(log_ratios, float)
+    if x.shape != ratios.shape or not x.size:
+        raise DataError(f"{x.size} scores and {ratios.size} log ratios: give one each, and at least one step")
+
+    def surprise(log_t: float) -> float:
+        scaled = x / np.exp(log_t)
+        right, wrong = -np.logaddexp(0.0, -scaled), -np.logaddexp(0.0, scaled)
+        return float(-np.logaddexp(right + ratios, wrong).mean())
+
+    low, high = np.log(LIMITS[0]), np.log(LIMITS[1])
+    return float(np.exp(minimize_scalar(surprise, bounds=(low, high), method="bounded").x))
+
+
 def best_threshold(scores: ArrayLike, right: ArrayLike) -> float:
     """The threshold (a step is + where its score is above) with the highest macro-F1; 0.5 with one class alone.
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from medprm_hf.labels.agreement import macro_f1
-from medprm_hf.labels.scaling import best_threshold, fit_temperature
+from medprm_hf.labels.scaling import best_threshold, fit_temperature, fit_temperature_to_evidence
 from medprm_hf.scoring.settings import PRMSettings
 from medprm_hf.training.data import Batcher, Example
 from medprm_hf.training.loss import step_logits
@@ -56,24 +56,30 @@ def calibrated(
 ) -> tuple[PRMSettings, dict[str, Any]]:
     """The settings with temperature and threshold fitted, and figures on the same development part.
 
-    `balance` where the labels are evidence (`loss: evidence`). With too few labelled steps, or one class, the settings
-    stay as they are, and the figures say so.
+    `balance` where labels are probabilities: they count as evidence then. With too few labelled steps, or one class,
+    the settings stay as they are, and the figures say so.
     """
     differences = [one[:, 0] - one[:, 1] for one in logits]
     known = [example.targets.known[: len(one)] for example, one in zip(examples, logits, strict=True)]
     plain = replace(settings, temperature=1.0, threshold=0.5)
     shifted = [_logit(np.array(plain.scores(one.tolist()))) for one in differences]
     right = [example.targets.probs[: len(one), 0] for example, one in zip(examples, logits, strict=True)]
-    if balance is not None:  # the labels are evidence: belief is the model's own, moved by it
-        said = [balance.evidence(example.targets)[: len(one)] for example, one in zip(examples, logits, strict=True)]
-        right = [1 / (1 + np.exp(-(one + more))) for one, more in zip(shifted, said, strict=True)]
-    x, y = (np.concatenate([one[has] for one, has in zip(values, known, strict=True)]) for values in (shifted, right))
+    ratios = [
+        np.zeros(len(one)) if balance is None else balance.evidence(example.targets)[: len(one)]
+        for example, one in zip(examples, logits, strict=True)
+    ]
+    x, y, said = (
+        np.concatenate([one[has] for one, has in zip(values, known, strict=True)])
+        for values in (shifted, right, ratios)
+    )
     figures: dict[str, Any] = {"development_solutions": len(examples), "development_steps": len(x)}
     if len(x) < MIN_STEPS or (y > 0.5).all() or not (y > 0.5).any():
         return settings, {**figures, "fitted": False}
-    temperature = fit_temperature(x, y)
+    temperature = fit_temperature(x, y) if balance is None else fit_temperature_to_evidence(x, said)
+    # Where labels are evidence: what model and signals say together.
+    belief = y if balance is None else 1 / (1 + np.exp(-(x / temperature + said)))
     scores = 1 / (1 + np.exp(-x / temperature))
-    threshold = best_threshold(scores, y)
+    threshold = best_threshold(scores, belief)
     fitted = replace(settings, temperature=round(temperature, 4), threshold=round(threshold, 4))
     labels = np.where(scores > threshold, "+", "-").tolist()
     agreement = macro_f1([labels], [np.where(y > 0.5, "+", "-").tolist()]).macro_f1

@@ -217,7 +217,8 @@ def _finish(
     if prepared.development:
         batcher = batcher_for(spec, prepared.layout, trained)
         logits = logits_of(trained, batcher, prepared.development)
-        evidence = prepared.balance if spec.loss == "evidence" else None
+        posterior = spec.labels == "final" and spec.loss in ("soft", "evidence")
+        evidence = prepared.balance if posterior else None
         settings, figures = calibrated(settings, logits, prepared.development, evidence)
     trained.save_pretrained(out)
     prepared.layout.processor.save_pretrained(out)

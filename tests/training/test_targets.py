@@ -10,7 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medprm_hf.errors import DataError
-from medprm_hf.labels.scaling import best_threshold, fit_temperature
+from medprm_hf.labels.scaling import (
+    best_threshold,
+    calibration_error,
+    fit_temperature,
+    fit_temperature_to_evidence,
+)
 from medprm_hf.training.targets import Targets, check_classes, fit_balance, is_hard_negative, labels_of, targets_of
 
 ROW: dict[str, Any] = {
@@ -123,5 +128,9 @@ def test_temperature_and_threshold() -> None:
     assert fit_temperature([1.0, 2.0], [True, True]) == 1.0
     assert best_threshold([0.1, 0.3, 0.8, 0.9], [False, False, True, True]) == pytest.approx(0.55)
     assert best_threshold([0.7, 0.7], [True, False]) >= 0  # no cut between equals
+    signals = np.where(rng.random(4000) < np.where(right, 0.8, 0.2), 1.0, -1.0)
+    ratios = signals * np.log(4)  # a judge who is right four times in five
+    assert fit_temperature_to_evidence(3 * logits, ratios) == pytest.approx(3, rel=0.2)
+    assert calibration_error(1 / (1 + np.exp(-logits)), right) < 0.03 < calibration_error(0.9 + 0 * logits, right)
     with pytest.raises(DataError, match="2 scores and 1 labels"):
         best_threshold([0.1, 0.2], [True])
