@@ -14,6 +14,9 @@ from urllib.parse import urlsplit
 
 from medprm_hf.backends.http_client import LOCAL
 
+API_VERSION = "v1beta"
+"""Newer versions of the SDK may default to another."""
+
 
 def open_client(key: str, url: str, timeout: float) -> Any:
     """A client of the Gemini API (never Vertex AI) without retries of its own; to be made in an event loop."""
@@ -21,7 +24,7 @@ def open_client(key: str, url: str, timeout: float) -> Any:
     from google.genai import types
 
     known = types.HttpOptions.model_fields
-    options: dict[str, Any] = {"base_url": url, "timeout": int(timeout * 1000)}
+    options: dict[str, Any] = {"base_url": url, "api_version": API_VERSION, "timeout": int(timeout * 1000)}
     trust = urlsplit(url).hostname not in LOCAL
     if "retry_options" in known:
         options["retry_options"] = {"attempts": 1}

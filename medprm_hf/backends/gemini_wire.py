@@ -48,7 +48,7 @@ def contents_of(request: Request, with_system: bool = True) -> tuple[list[dict[s
 
 
 def _images(turn: Message) -> list[dict[str, Any]]:
-    return [{"inline_data": {"mime_type": mime(image), "data": image}} for image in turn.images]
+    return [{"inlineData": {"mimeType": mime(image), "data": image}} for image in turn.images]
 
 
 def config_of(
