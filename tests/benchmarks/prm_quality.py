@@ -260,25 +260,29 @@ def run(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
             yield line(name, metric, value, spread)
 
 
-def ship(trained: Path, out: Path, found: Sequence[dict[str, Any]]) -> None:
-    """Writes a trained checkpoint as it lies in the package: bf16, with its settings and a card of these figures."""
+def ship(trained: Path, out: Path, test: Test) -> None:
+    """Writes a trained checkpoint as it lies in the package: bf16, with settings and a card measured on just that."""
     import shutil
 
     from medprm_hf.phantom.model import load, save
+    from medprm_hf.training.card import write_card
 
     save(*load(trained), out)
     for name in ("medprm.json", "medprm_seen.json", "train.json"):
         shutil.copy(trained / name, out / name)
+    write_card(out, load_settings(out), json.loads((out / "train.json").read_text(encoding="utf-8")))
+    card = (out / "README.md").read_text(encoding="utf-8")
+    for found, better in (("# prm\n", "# medprm-hf phantom prm\n"), ('"prm"', '"phantom:prm"'),
+                          ("base_model: phantom:base", "license: apache-2.0")):  # fmt: skip
+        card = card.replace(found, better)
     rows = [
-        f"| {figure['metric']} | {figure['value']:.3f} | "
-        + (f"{spread[0]:.3f} to {spread[1]:.3f} |" if (spread := figure["interval"]) else "|")
-        for figure in found
+        f"| {metric} | {value:.3f} | {'' if spread is None else f'{spread[0]:.3f} to {spread[1]:.3f}'} |"
+        for metric, value, spread in figures(test, [prm_scores(out, test.rows)])
     ]
-    card = (trained / "README.md").read_text(encoding="utf-8").replace(f"# {trained.name}", "# medprm-hf phantom prm")
-    card = card.replace("base_model: phantom:base", "license: apache-2.0")
-    held = "\n## On the truth\nSolutions of other questions, 8 each (`tests/benchmarks/prm_quality.py`):\n\n"
-    table_ = "| figure | value | 95 % interval (questions resampled) |\n|---|---|---|\n"
-    (out / "README.md").write_text(card + held + table_ + "\n".join(rows) + "\n", encoding="utf-8")
+    held = f"\n## On the truth\n{len(test.groups)} questions of the test split, 8 solutions each; majority vote "
+    held += f"{test.majority().mean():.3f} (`tests/benchmarks/prm_quality.py`):\n\n"
+    head = "| figure | value | 95 % interval (questions resampled) |\n|---|---|---|\n"
+    (out / "README.md").write_text(card + held + head + "\n".join(rows) + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -296,9 +300,7 @@ def main() -> None:
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     given = parser.parse_args()
-    found = []
     for figure in run(given):
-        found.append(figure)
         if given.json:
             print(json.dumps(figure), flush=True)
         else:
@@ -307,7 +309,7 @@ def main() -> None:
             print(f"{figure['case']:14} {figure['metric']:20} {figure['value']:8.3f}{shown}", flush=True)
     if given.ship:
         trained = Path(given.cache) / f"prm-hybrid-{given.training}-e{given.epochs:g}-s{given.seeds[0]}"
-        ship(trained, Path(given.ship), [figure for figure in found if figure["case"] == "hybrid"])
+        ship(trained, Path(given.ship), Test(table("test", given.questions, 8, 0, False, Path(given.cache))))
 
 
 if __name__ == "__main__":
