@@ -32,9 +32,9 @@ def labelled_rows(questions: int, solutions: int = 2, seed: int = 0) -> list[dic
                 "labels": ["+" if one else "-" for one in right],
                 "label_p": [0.9 if one else 0.2 for one in right],
                 "review_labels": None,
-                "rollout_correct": [8 if one else 1 for one in right],
+                "rollout_correct": [8 if one else 0 for one in right],
                 "rollout_total": [8] * len(right),
-                "expected_accuracy": [1.0 if one else 0.125 for one in right],
+                "expected_accuracy": [1.0 if one else 0.0 for one in right],
                 "is_correct": right[-1],
             })  # fmt: skip
     return rows
