@@ -3,7 +3,7 @@
     python tests/benchmarks/two_towers.py --json       about half an hour on one core
 
 A random text model is trained on the hybrid's labels (`prm_labels.py`) without images: it learns which solutions look
-wrong. Then an image tower (a small open_clip ViT that was taught to name what scenes show, as BiomedCLIP has learnt from
+wrong. Then an image tower (a small open_clip ViT, taught to name what scenes show as BiomedCLIP has learnt from
 captions) and the fusion are trained beside it, the text tower frozen. Both are measured on other questions against the
 truth; `max_abs_change` is what the towers change where no image is given.
 """
