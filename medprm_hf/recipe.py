@@ -119,6 +119,8 @@ def check(recipe: Recipe) -> None:
         _check_rollout(recipe)
     if "retrieve" in stages:
         recipe.retrieve.budget()
+    if "judge" in stages:
+        recipe.judge.judges()
     if "merge" in stages:
         _check_merge(recipe)
 

@@ -62,6 +62,10 @@ _METHOD = (
     "{estimator: str, completer: str, continuation: str, temperature: float, k: int, seed: int, rounds: int, "
     "options: str, chance: str, empty_correct: int, empty_total: int, learnt: str}"
 )
+_CHECKS = "{follows: str, medical: str, image: str}"
+_CITED = "{id: str, quote: str, status: str}"
+_VOTES = "{right: int, wrong: int, neutral: int, unread: int, share: float}"
+_JUDGE = "{model: str, gold_shown: bool, mode: str, per: str, prompt: str, voters: list[str], repaired: int}"
 _REVIEW = "{reviewer: str, label: str, error_type: str, severity: str, note: str, blind: bool, seconds: float, at: str}"
 
 COLUMNS: tuple[Column, ...] = (
@@ -141,12 +145,18 @@ COLUMNS: tuple[Column, ...] = (
         ("judge_p_plus", "list[float]", "P(+) of the judge, 0..1; null where the backend gives none."),
         ("judge_errors", "list[str]", "Kind of error it names; null for none."),
         ("judge_reasons", "list[str]", "Its reason."),
-        ("judge_citations", "list[list[str]]", "Ids of the passages it relied on."),
+        ("judge_citations", "list[list[str]]", "Ids of given passages it relied on, with no quote that is not there."),
+        ("judge_checks", f"list[{_CHECKS}]", "Sub-verdicts: + yes, - no, 0 does not apply, ? not answered."),
+        ("judge_corrections", "list[str]", "The step as the judge would have it; null for none."),
+        ("judge_citation_checks", f"list[list[{_CITED}]]", "All it cited: cited, quoted, not_in_passage, not_given."),
+        ("judge_votes", f"list[{_VOTES}]", "Ballots for each label, and the label's share of all, 0..1."),
+        ("judge_ballots", "list[list[str]]", "Label of each ballot, in the order of judge.voters."),
+        ("judge_premises", "list[list[{claim: str, seen: str}]]", "Claims on the image: + seen, - not, ? unclear."),
         per_step=True,
     ),
     *_columns(
         "judge",
-        ("judge", "{model: str, gold_shown: bool}", "Which judge, and whether it saw the gold answer."),
+        ("judge", _JUDGE, "Which judges, how they were asked, whether they saw the gold answer."),
     ),
     *_columns(
         "calibrate",

@@ -191,13 +191,53 @@ class RetrieveSpec:
 
 @dataclass(frozen=True, config=_STRICT)
 class JudgeSpec:
-    """A model that reads image, question, evidence and steps, and gives a verdict on each step."""
+    """A model that reads image, question, evidence and steps, and gives a verdict on each step (docs/judging.md)."""
 
     name: ClassVar[StageName] = "judge"
     backend: str = "openai:gpt-4o-mini"
     """Model that judges."""
+    backends: tuple[str, ...] = ()
+    """Several judges, instead of `backend`; their verdicts are put to the vote."""
+    samples: Count = 1
+    """Times that each judge is asked; all its answers have a vote."""
+    per: Literal["solution", "step"] = "solution"
+    """One call for all steps of a solution, or one a step (dearer; the judge sees no later step)."""
+    mode: Literal["verdict", "premise"] = "verdict"
+    """premise: first list what each step claims to see, and check each claim alone against the image."""
+    criteria: str = ""
+    """What is asked of every step, in your words; empty: text/judging.py's CRITERIA."""
+    premise_criteria: str = ""
+    """What is asked of each claim; empty: text/premises.py's CHECK."""
+    cases: str | None = None
+    """Table with the images of similar cases (the one of retrieve.cases), held in memory."""
+    case_images: Annotated[int, Field(ge=0)] = 0
+    """Images of similar cases that the judge is shown at most."""
+    retries: Annotated[int, Field(ge=0)] = 1
+    """Times that an answer that cannot be read is asked for again, with what is wrong with it."""
+    logprobs: Annotated[int, Field(ge=0, le=20)] = 5
+    """Candidates asked for per token, of which P(+) is computed where the backend gives them; 0: none."""
     temperature: Temperature = 0.0
     max_tokens: Count = 2048
     show_gold: bool = False
     """Show the judge the gold answer; hidden by default, so that it reads the image."""
     seed: int = 0
+
+    def judges(self) -> tuple[str, ...]:
+        """The judges' backends; ConfigError where their settings contradict each other."""
+        if self.samples > 1 and self.temperature == 0:
+            raise ConfigError(
+                f"judge.samples={self.samples} at judge.temperature=0 is the same answer {self.samples} times: raise "
+                "judge.temperature (0.7), or take samples: 1"
+            )
+        if len(set(self.backends)) < len(self.backends):
+            raise ConfigError(
+                f"judge.backends names one twice ({', '.join(self.backends)}): ask it more often by judge.samples"
+            )
+        return self.backends or (self.backend,)
+
+
+def backends_of(section: Any) -> tuple[str, ...]:
+    """The models that a section asks; none for one that asks no model."""
+    if isinstance(section, JudgeSpec):
+        return section.judges()
+    return (section.backend,) if hasattr(section, "backend") else ()

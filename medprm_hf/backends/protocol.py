@@ -157,6 +157,10 @@ class Usage:
                 self.completions += 1
                 self.completion_tokens += place.tokens
 
+    def __add__(self, other: Usage) -> Usage:
+        """The counts of two backends together."""
+        return Usage(**{name: value + getattr(other, name) for name, value in vars(self).items()})
+
     def copy(self) -> Usage:
         """The counts as they are now, images left out."""
         return replace(self, failures=Counter(self.failures), images=Counter(), notes=Counter(self.notes))

@@ -26,6 +26,7 @@ from medprm_hf.phantom import steps as text
 from medprm_hf.phantom.world import OPTIONS
 
 _BLOCK = re.compile(r"<data (\w+) ([^>\n]+)>\n(.*?)\n</data \1 \2>", re.S)
+_STEP = re.compile(r"(earlier )?step (\d+)")
 _YEAR = re.compile(r"guideline of (\d{4})")
 _ORGANS = ("lung", "liver", "thyroid", "kidney", "adrenal gland")
 _ADVICE = "|".join(re.escape(option) for option in OPTIONS)
@@ -99,13 +100,14 @@ class RuleReader:
 
 def _reply(prompt: str) -> Reply:
     blocks = [(name, body) for _, name, body in _BLOCK.findall(prompt)]
-    steps = [body for name, body in blocks if name.startswith("step ")]
+    steps = {int(found[2]): (not found[1], body) for name, body in blocks if (found := _STEP.fullmatch(name))}
     if not steps:
         return Reply((Failure("no_steps", "the prompt holds no block of a step"),))
     passages = {name.removeprefix("passage "): body for name, body in blocks if name.startswith("passage ")}
     rules = read_rules(passages, dict(blocks).get("clinical context", ""))
     claims = _Claims()
-    verdicts = [{"step": n, **_verdict(step.strip(), claims, rules)} for n, step in enumerate(steps, start=1)]
+    read = [(n, asked, _verdict(step.strip(), claims, rules)) for n, (asked, step) in sorted(steps.items())]
+    verdicts = [{"step": n, **verdict} for n, asked, verdict in read if asked]
     answer = json.dumps({"steps": verdicts})
     return Reply((Completion(answer, "stop", len(answer.split())),), prompt_tokens=len(prompt.split()))
 

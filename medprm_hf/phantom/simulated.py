@@ -96,13 +96,19 @@ class SimulatedJudge:
         about = request.about
         if not str(about.get("question_id", "")).startswith("phantom-"):
             return Reply((Failure("not_phantom", "the simulated judge knows the truth of phantom questions only"),))
+        if "asks" in about:
+            return Reply((Failure("not_simulated", "the simulated judge gives verdicts only: judge.mode=verdict"),))
         truths = check_steps(scene_of(about["question_id"]), list(about["steps"]))
-        draws = uniforms(request.seed(0), 2 * len(truths)).reshape(-1, 2)
+        return Reply(tuple(self._answer(request, place, truths) for place in range(request.n)))
+
+    def _answer(self, request: Request, place: int, truths: list[StepTruth]) -> Completion:
+        draws = uniforms(request.seed(place), 2 * len(truths)).reshape(-1, 2)
         verdicts = [
             self._verdict(number, truth, *self._claimed(request, number, draws[number]))
             for number, truth in enumerate(truths)
+            if request.about.get("only") in (None, number + 1)
         ]
-        return Reply((Completion(json.dumps({"steps": verdicts}), "stop", 0),))
+        return Completion(json.dumps({"steps": verdicts}), "stop", 0)
 
     def _claimed(self, request: Request, number: int, own: NDArray[np.float64]) -> tuple[float, float]:
         """Draws of confidence and flip: the claim's where its errors are shared, else this verdict's own."""

@@ -24,6 +24,7 @@ from rich.table import Table
 from medprm_hf.backends.keys import has_key, load_keys
 from medprm_hf.recipe import Recipe
 from medprm_hf.runs.probing import Probed, probe
+from medprm_hf.specs import backends_of
 
 console = Console(soft_wrap=True, highlight=False)
 
@@ -146,7 +147,7 @@ def _models(recipe: Recipe | None) -> list[str]:
     if recipe is None:
         return []
     sections = (getattr(recipe, name) for name in recipe.stages)
-    return [section.backend for section in sections if hasattr(section, "backend")]
+    return [name for section in sections for name in backends_of(section)]
 
 
 def _defaults() -> list[str]:

@@ -24,6 +24,8 @@ from medprm_hf.runs.rollout_counts import AFTER, BEFORE, rollout_counts
 
 _OVERHEAD = 20
 """Tokens of chat template and answer line around a text."""
+_PREMISE_PROMPT = 250
+"""Tokens of the premise mode's prompts without steps or claim."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ class _Book:
                                 f"before the first wrong step, {AFTER:.0%} after"),
             "verdict_tokens": (spread(35, 55, 90), "tokens a step", "assumed: one JSON entry with its reason"),
             "evidence": (spread(1000, 2500, 3072), "tokens", "3,072 tokens of passages at most (Med-PRM)"),
+            "claims": (spread(2, 4, 7), "a solution", "assumed: what its steps claim to see, each checked by itself"),
             "doubtful": (spread(0.15, 0.3, 0.45), "share of steps", "assumed: about 30 % (M8)"),
         }  # fmt: skip
 
@@ -176,15 +179,34 @@ def _rollouts(book: _Book, prices: PriceTable, fixed: bool) -> list[Work]:
 
 def _judge(book: _Book, prices: PriceTable) -> list[Work]:
     spec = book.recipe.judge
-    identity, local, batch = model_of(spec.backend, prices)
-    steps = book["steps"]
-    prompt = book["judge_prompt"].plus(steps.times(book["step_tokens"].plus(15)))
+    steps, single = book["steps"], spec.per == "step"
+    # A step's call shows the steps up to it: half of them, taken over all steps.
+    prompt = book["judge_prompt"].plus(steps.times(0.5 if single else 1.0).times(book["step_tokens"].plus(15)))
     if "retrieve" in book.recipe.stages:
         prompt = prompt.plus(book["evidence"])
-    prompt = prompt.plus(book.image(identity, local, prices))
-    verdict = steps.times(book["verdict_tokens"]).plus(_OVERHEAD).upto(spec.max_tokens)
-    units = book["questions"].times(book.recipe.generate.solutions)
-    return [Work("judge", "verdict", units, identity, local, batch, None, prompt, verdict)]
+    verdict = (book["verdict_tokens"] if single else steps.times(book["verdict_tokens"])).plus(_OVERHEAD)
+    units = book["questions"].times(book.recipe.generate.solutions).times(spec.samples)
+    units = units.times(steps) if single else units
+    works = []
+    for backend in spec.judges():
+        identity, local, batch = model_of(backend, prices)
+        shown = prompt.plus(book.image(identity, local, prices))
+        said = verdict.upto(spec.max_tokens)
+        works.append(Work("judge", "verdict", units, identity, local, batch, None, shown, said))
+    return [*works, *_premises(book, prices)] if spec.mode == "premise" else works
+
+
+def _premises(book: _Book, prices: PriceTable) -> list[Work]:
+    """The visual-premise mode: the first judge lists what a solution claims to see, and checks each claim."""
+    identity, local, batch = model_of(book.recipe.judge.judges()[0], prices)
+    solutions = book["questions"].times(book.recipe.generate.solutions)
+    listing = book["steps"].times(book["step_tokens"].plus(15)).plus(_PREMISE_PROMPT)
+    claim = book.image(identity, local, prices).plus(_PREMISE_PROMPT)
+    said = book["claims"].times(20).plus(_OVERHEAD)
+    return [
+        Work("judge", "list of claims", solutions, identity, local, batch, None, listing, said),
+        Work("judge", "claim", solutions.times(book["claims"]), identity, local, batch, None, claim, spread(30)),
+    ]
 
 
 def _calibrate(book: _Book, prices: PriceTable) -> list[Work]:

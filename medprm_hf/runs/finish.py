@@ -77,7 +77,7 @@ def _write_dataset(run: Run, rows: list[dict[str, Any]]) -> None:
     solved = [row for row in rows if row["solution"] is not None]
     table = {name: [row[name] for row in solved] for name in run.columns}
     write_parquet(folder / "train-00000.parquet", table, features(run.columns))
-    simulated = "simulated" in run.recipe.judge.backend and "judge" in run.recipe.stages
+    simulated = any("simulated" in name for name in run.recipe.judge.judges()) and "judge" in run.recipe.stages
     card = _CARD.format(
         name=run.recipe.name,
         recipe=run.recipe.fingerprint(),

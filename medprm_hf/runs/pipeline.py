@@ -31,6 +31,7 @@ from medprm_hf.recipe import Recipe, parse
 from medprm_hf.runs.money import check_budget, run_books
 from medprm_hf.runs.shards import ROW, SOURCE, Shards
 from medprm_hf.schema import BY_NAME, COLUMNS, SCHEMA_VERSION, written_by
+from medprm_hf.specs import backends_of
 from medprm_hf.stages import stage_of
 from medprm_hf.stages.base import Batch, Learner, Stage
 
@@ -93,7 +94,7 @@ class Run:
             todo = [s for i, s in enumerate(self.stages) if self.done(i) < max(1, self.shard_count())]
             for stage in todo:
                 stage.check()
-            specs = [spec for stage in todo if (spec := getattr(stage, "backend", None))]
+            specs = [spec for stage in todo for spec in backends_of(stage)]
             check_budget(self.recipe, map(identity_of, map(open_backend, specs)), own.meter.prices)
             count = self._source(progress)
             return sum(self._stage(number, count, progress) for number in range(len(self.stages)))
@@ -176,7 +177,7 @@ class Run:
         batch = self._batch(index, number)
         size = len(batch["question_id"])
         batch[ROW] = list(range(size))
-        started, usage = time.perf_counter(), _fresh_usage(stage)
+        started, usages = time.perf_counter(), _fresh_usages(stage)
         meter = books().meter
         before = meter.totals()
         with meter.stage(str(stage.name)):
@@ -186,7 +187,7 @@ class Run:
             "rows": len(added["errors"]),
             "errors": sum(len(errors) for errors in added["errors"]),
             "seconds": round(time.perf_counter() - started, 3),
-            "usage": usage.as_dict() if usage else {},
+            "usage": sum(usages[1:], usages[0]).as_dict() if usages else {},
             "spent": {identity: tally.as_dict() for (_, identity), tally in meter.since(before).items()},
         }
         kept = (*stage.writes, "errors", *((ROW,) if stage.name == "generate" else ()))
@@ -250,13 +251,12 @@ def _pieces(rows: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[str
         yield piece
 
 
-def _fresh_usage(stage: Stage) -> Usage | None:
-    """Lets the stage's backend count from zero: each shard's marker holds what that shard asked, nothing older."""
-    spec = getattr(stage, "backend", None)
-    if spec is None:
-        return None
-    usage = open_backend(spec).usage = Usage()
-    return usage
+def _fresh_usages(stage: Stage) -> list[Usage]:
+    """Lets the stage's backends count from zero: each shard's marker holds what that shard asked, nothing older."""
+    opened = [open_backend(spec) for spec in backends_of(stage)]
+    for backend in opened:
+        backend.usage = Usage()
+    return [backend.usage for backend in opened]
 
 
 def dump_recipe(recipe: Recipe) -> str:

@@ -12,60 +12,100 @@ of 6, or too few or too many verdicts without numbers) has judged another list o
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from medprm_hf.schema import Label
 from medprm_hf.text.jsonish import find_json, list_items
-
-CONFIDENCES = ("high", "medium", "low")
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a judge says of one step."""
-
-    label: Label
-    """+ right, - wrong, 0 neutral, ? unread."""
-    confidence: str | None = None
-    """high, medium or low; None where it gave none that can be read."""
-    error: str | None = None
-    """The kind of error it names; None for none."""
-    reason: str = ""
-    """Its reason; for ? why the verdict could not be read."""
-    citations: tuple[str, ...] = ()
-    """Ids of the passages it relied on, each once, unchecked."""
+from medprm_hf.text.verdict_fields import Verdict, label_of, read_verdict, unread
 
 
-def unread(why: str) -> Verdict:
-    """The verdict that says that there is none."""
-    return Verdict(Label.UNKNOWN, reason=f"unread: {why}")
+def parse_verdicts(text: str, num_steps: int, only: int | None = None) -> list[Verdict]:
+    """One verdict per step, always `num_steps` of them.
+
+    `only` (from 1) is the one step that was asked about: the answer must hold one verdict, with its number or
+    without; all others are unread.
+    """
+    found = _numbered(text, num_steps, only)
+    if isinstance(found, str):
+        return _spread(unread(found), num_steps, only)
+    by_step: dict[int, list[Verdict]] = {}
+    for number, entry in found:
+        by_step.setdefault(number, []).append(read_verdict(entry))
+    if only is not None:
+        return _spread(_one(by_step.get(only, [])), num_steps, only)
+    return [_one(by_step.get(n, [])) for n in range(1, num_steps + 1)]
 
 
-def parse_verdicts(text: str, num_steps: int) -> list[Verdict]:
-    """One verdict per step, always `num_steps` of them."""
+def complaint(verdicts: Sequence[Verdict], only: int | None = None, cut: bool = False) -> str | None:
+    """What is wrong with an answer, in words that its judge can act on; None where every verdict was read."""
+    asked = [only] if only is not None else range(1, len(verdicts) + 1)
+    reasons: dict[str, list[int]] = {}
+    for number in asked:
+        if verdicts[number - 1].label == Label.UNKNOWN:
+            reasons.setdefault(verdicts[number - 1].reason.removeprefix("unread: "), []).append(number)
+    if not reasons:
+        return None
+    parts = [f"step {', '.join(map(str, numbers))}: {reason}" for reason, numbers in reasons.items()]
+    return "; ".join(["the answer was cut off, be shorter"] * cut + parts)
+
+
+def label_places(text: str, num_steps: int, only: int | None = None) -> list[int | None]:
+    """Where in an answer the label of each step stands, as index of its character; None where that is not certain."""
+    found = _numbered(text, num_steps, only)
+    places: list[int | None] = [None] * num_steps
+    starts = [match.end() for match in _LABEL_KEY.finditer(text)]
+    if isinstance(found, str) or len(starts) != len(found):
+        return places
+    numbers = [number for number, _ in found]
+    for number, start in zip(numbers, starts, strict=True):
+        if numbers.count(number) == 1 and 1 <= number <= num_steps:
+            places[number - 1] = start
+    return places
+
+
+_LABEL_KEY = re.compile(r'(?<!\\)"label"\s{0,20}:\s{0,20}"(?=[+\-0]")')  # inside a JSON string its quotes are escaped
+
+
+def _spread(verdict: Verdict, num_steps: int, only: int | None) -> list[Verdict]:
+    if only is None:
+        return [verdict] * num_steps
+    return [verdict if n == only else unread("not asked") for n in range(1, num_steps + 1)]
+
+
+class _Numbered(NamedTuple):
+    """An entry and the step that it is about, from 1."""
+
+    step: int
+    entry: dict[str, Any]
+
+
+def _numbered(text: str, num_steps: int, only: int | None) -> list[_Numbered] | str:
+    """The entries by step, or why they are verdicts on nothing."""
     entries = _entries(text)
     if not entries:
-        return [unread("no verdicts in JSON")] * num_steps
+        return "no verdicts in JSON"
     numbers = [_number(entry) for entry in entries]
+    if only is not None:
+        return _alone(numbers, entries, only)
     if all(number is None for number in numbers):
         if len(entries) != num_steps:
-            return [unread(f"{len(entries)} verdicts without numbers for {num_steps} steps")] * num_steps
-        return [_verdict(entry) for entry in entries]
+            return f"{len(entries)} verdicts without numbers for {num_steps} steps"
+        return [_Numbered(n, entry) for n, entry in enumerate(entries, start=1)]
     if sorted(n for n in numbers if n is not None) == list(range(num_steps)) and None not in numbers:
         numbers = [n + 1 for n in numbers if n is not None]  # it counted from 0, and completely: no doubt
-    return _by_number(list(zip(numbers, entries, strict=True)), num_steps)
-
-
-def _by_number(numbered: list[tuple[int | None, dict[str, Any]]], num_steps: int) -> list[Verdict]:
-    outside = sorted({n for n, _ in numbered if n is not None and not 1 <= n <= num_steps})
+    outside = sorted({n for n in numbers if n is not None and not 1 <= n <= num_steps})
     if outside:
-        return [unread(f"a verdict for step {outside[-1]} of {num_steps}")] * num_steps
-    found: dict[int, list[Verdict]] = {}
-    for number, entry in numbered:
-        if number is not None:
-            found.setdefault(number, []).append(_verdict(entry))
-    return [_one(found.get(n, [])) for n in range(1, num_steps + 1)]
+        return f"a verdict for step {outside[-1]} of {num_steps}"
+    return [_Numbered(n, entry) for n, entry in zip(numbers, entries, strict=True) if n is not None]
+
+
+def _alone(numbers: Sequence[int | None], entries: Sequence[dict[str, Any]], only: int) -> list[_Numbered] | str:
+    if len(entries) > 1:
+        return f"{len(entries)} verdicts where step {only} alone was asked about"
+    if numbers[0] not in (None, only):
+        return f"a verdict for step {numbers[0]} where step {only} was asked about"
+    return [_Numbered(only, entries[0])]
 
 
 def _one(verdicts: list[Verdict]) -> Verdict:
@@ -95,7 +135,7 @@ def _entries(text: str) -> list[dict[str, Any]]:
 
 def _by_key(value: dict[str, Any]) -> list[Any]:
     """{"1": {…}, "step 2": "+"}: verdicts by step number; a lone verdict is a list of one."""
-    if _label_of(value) is not None:
+    if label_of(value) is not None:
         return [value]
     numbered = [(_leading_number(key), inner) for key, inner in value.items()]
     if not numbered or any(number is None for number, _ in numbered):
@@ -124,59 +164,3 @@ def _number(entry: dict[str, Any]) -> int | None:
 def _leading_number(text: str) -> int | None:
     match = re.fullmatch(r"\s*(?:step)?[\s_#]*(\d{1,4})\.?\s*", text, re.IGNORECASE)
     return int(match[1]) if match else None
-
-
-# --- reading one ---------------------------------------------------------------------------------------------
-
-_WORDS: dict[str, Label] = {
-    **dict.fromkeys(("+", "correct", "right", "true", "positive", "plus", "valid", "good", "1", "+1"), Label.RIGHT),
-    **dict.fromkeys(
-        ("-", "incorrect", "wrong", "false", "negative", "minus", "invalid", "bad", "-1", "error"), Label.WRONG
-    ),
-    **dict.fromkeys(("0", "neutral", "none", "no reasoning", "n/a"), Label.NEUTRAL),
-}
-_DASHES = str.maketrans("−–—＋", "---+")  # noqa: RUF001
-_NUMERIC_CONFIDENCE = ((0.8, "high"), (0.5, "medium"), (0.0, "low"))
-
-
-def _label_of(entry: dict[str, Any]) -> Any:
-    keys = ("label", "verdict", "judgement", "judgment", "correctness", "rating")
-    return next((entry[key] for key in keys if entry.get(key) is not None), None)
-
-
-def _verdict(entry: dict[str, Any]) -> Verdict:
-    said = _label_of(entry)
-    if not isinstance(said, str | bool | int):
-        return unread("no label")
-    word = str(said).translate(_DASHES).strip(" .*`'\"()[]").casefold()
-    label = _WORDS.get(word)
-    if label is None:
-        return unread(f"label {str(said)[:40]!r} is none of + - 0")
-    return Verdict(
-        label,
-        _confidence(entry.get("confidence")),
-        _words(entry.get("error", entry.get("error_type"))),
-        _words(entry.get("reason", entry.get("explanation"))) or "",
-        _citations(entry.get("citations")),
-    )
-
-
-def _confidence(said: Any) -> str | None:
-    if isinstance(said, str):
-        word = said.strip().casefold()
-        return {"med": "medium", "moderate": "medium"}.get(word, word if word in CONFIDENCES else None)
-    if isinstance(said, int | float) and not isinstance(said, bool) and 0 <= said <= 1:
-        return next(name for least, name in _NUMERIC_CONFIDENCE if said >= least)
-    return None
-
-
-def _words(said: Any) -> str | None:
-    if not isinstance(said, str) or said.strip().casefold() in ("", "none", "null", "n/a", "no error"):
-        return None
-    return said.strip()
-
-
-def _citations(said: Any) -> tuple[str, ...]:
-    listed = said if isinstance(said, list) else [said]
-    ids = (str(item).strip(" []") for item in listed if isinstance(item, str | int) and not isinstance(item, bool))
-    return tuple(dict.fromkeys(name for name in ids if name))
