@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -20,7 +21,7 @@ from typing import Any
 from medprm_hf.errors import ConfigError, StoreError
 from medprm_hf.ids import content_hash
 from medprm_hf.scoring.layout import Layout
-from medprm_hf.scoring.settings import PRMSettings, save_seen, save_settings
+from medprm_hf.scoring.settings import SEEN_FILE, SETTINGS_FILE, PRMSettings, save_seen, save_settings
 from medprm_hf.specs_train import TrainSpec
 from medprm_hf.training.calibrate import calibrated, logits_of
 from medprm_hf.training.data import (
@@ -76,12 +77,12 @@ def train(
     prepared = prepare(spec, teaching, developing)
     for line in [*prepared.survey.lines(), f"labels: {_said(prepared.classes)}"]:
         say(line)
-    model, trainer = make_trainer(spec, prepared, out, say)
+    _, trainer = make_trainer(spec, prepared, out, say)
     last = _last_checkpoint(out) if resume else None
     if last:
         say(f"going on from {last.name}")
     trainer.train(resume_from_checkpoint=str(last) if last else None)
-    return _finish(spec, prepared, model, trainer, teaching, out)
+    return _finish(spec, prepared, trainer, teaching, out)
 
 
 def prepare(spec: TrainSpec, teaching: Sequence[Any], developing: Sequence[Any]) -> Prepared:
@@ -188,15 +189,10 @@ def trainer_config(spec: TrainSpec, examples: int, out: Path) -> Any:
         raise ConfigError(f"train.trainer: {error}; its keys are those of TRL's SFTConfig") from None
 
 
-def _finish(
-    spec: TrainSpec, prepared: Prepared, model: Any, trainer: Any, teaching: Sequence[Any], out: Path
-) -> dict[str, Any]:
+def _finish(spec: TrainSpec, prepared: Prepared, trainer: Any, teaching: Sequence[Any], out: Path) -> dict[str, Any]:
     """Weights, processor, settings and report."""
     from medprm_hf.training.card import write_card
 
-    trained = trainer.model
-    if hasattr(trained, "merge_and_unload"):
-        trained = trained.merge_and_unload()
     facts = {
         "solutions": len(prepared.training),
         "steps": prepared.classes,
@@ -213,14 +209,17 @@ def _finish(
         offsets=tuple(round(offset, 4) for offset in prepared.balance.offsets()),
         trained_on=facts,
     )
+    sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+    trained = _save_weights(trainer, out, sharded)
+    if not trainer.is_world_process_zero():
+        return {}
     figures: dict[str, Any] = {"development_solutions": 0, "fitted": False}
-    if prepared.development:
+    if prepared.development and not sharded:  # the parts of a sharded model cannot score on their own
         batcher = batcher_for(spec, prepared.layout, trained)
         logits = logits_of(trained, batcher, prepared.development)
         posterior = spec.labels == "final" and spec.loss in ("soft", "evidence")
         evidence = prepared.balance if posterior else None
         settings, figures = calibrated(settings, logits, prepared.development, evidence)
-    trained.save_pretrained(out)
     prepared.layout.processor.save_pretrained(out)
     save_settings(out, settings)
     save_seen(out, [{**row, "image_sha256": image_hash(row)} for row in teaching])
@@ -238,8 +237,23 @@ def _finish(
     _write(out, {**_identity(spec), **report})
     write_card(out, settings, report)
     if trainer.args.push_to_hub:
+        for name in (SETTINGS_FILE, SEEN_FILE, SPEC_FILE):  # the Trainer sends its own folder
+            shutil.copy(out / name, trainer.args.output_dir)
         trainer.push_to_hub()
     return report
+
+
+def _save_weights(trainer: Any, out: Path, sharded: bool) -> Any:
+    """Writes the weights, adapters merged; gives the whole model."""
+    trained = trainer.model
+    if sharded:
+        trainer.save_model(str(out))  # every process has its part in this
+        return trained
+    if hasattr(trained, "merge_and_unload"):
+        trained = trained.merge_and_unload()
+    if trainer.is_world_process_zero():
+        trained.save_pretrained(out)
+    return trained
 
 
 def _said(classes: dict[str, int]) -> str:
