@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from medprm_hf.recipe import Recipe
     from medprm_hf.runs.commands import build_run
     from medprm_hf.schema import COLUMNS, Label
+    from medprm_hf.scoring.scorer import Scorer
     from medprm_hf.stages.generate import Generate
     from medprm_hf.stages.judge import Judge
     from medprm_hf.stages.merge import Merge
@@ -39,6 +40,7 @@ _PUBLIC = {
     "Recipe": "recipe",
     "Review": "stages.review",
     "Rollout": "stages.rollout",
+    "Scorer": "scoring.scorer",
     "Select": "stages.select",
     "build_run": "runs.commands",
     "read": "formats",
@@ -56,6 +58,7 @@ __all__ = [
     "Recipe",
     "Review",
     "Rollout",
+    "Scorer",
     "Select",
     "build_run",
     "read",

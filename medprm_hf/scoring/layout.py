@@ -42,6 +42,8 @@ class Case:
     """Encoded image, or null."""
     evidence: tuple[str, ...] = ()
     """Texts of the passages."""
+    references: tuple[bytes, ...] = ()
+    """Encoded images of similar cases, for two towers."""
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> Case:

@@ -192,20 +192,43 @@ class MedPRMTwoTower(PreTrainedModel):  # type: ignore[misc]
         """
         if positions is None or not label_ids:
             raise ConfigError("MedPRMTwoTower scores step ends: give positions (B, S) and label_ids (+, -)")
-        told = self.text.model(
-            input_ids=input_ids, attention_mask=attention_mask, use_cache=False, output_hidden_states=True
-        )
-        rows = torch.arange(len(positions), device=positions.device)[:, None]
-        places = positions.clamp(min=0)
-        steps = told.last_hidden_state[rows, places]
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+        has, image = None, None
         if pixel_values is not None:
-            layers = torch.stack([layer[rows, places] for layer in told.hidden_states])
             image = self._seen(pixel_values, reference_values, reference_mask)
-            has = torch.ones(len(steps), device=steps.device) if image_mask is None else image_mask
+            has = torch.ones(len(positions), device=positions.device) if image_mask is None else image_mask
+        return SequenceClassifierOutput(logits=self.read(inputs, positions.clamp(min=0), label_ids, image, has))
+
+    def read(
+        self,
+        inputs: dict[str, Any],
+        places: Tensor,
+        label_ids: Sequence[int],
+        patches: Tensor | None = None,
+        has: Tensor | None = None,
+        use_cache: bool = False,
+    ) -> Tensor:
+        """Logits of the label tokens at `places` (B, S), (B, S, C), of the text tower's own inputs.
+
+        `patches` (B, N, W) are those of `seen_patches`; rows where `has` (B,) is false get nothing of them.
+        """
+        told = self.text.model(**inputs, use_cache=use_cache, output_hidden_states=True)
+        rows = torch.arange(len(places), device=places.device)[:, None]
+        steps = told.last_hidden_state[rows, places]
+        if patches is not None and has is not None:
+            layers = torch.stack([layer[rows, places] for layer in told.hidden_states])
             # where, not times: a row without an image keeps its very bits
-            steps = torch.where(has.bool()[:, None, None], steps + self.fusion(layers, image), steps)
-        logits = self.text.lm_head(steps)[..., list(label_ids)]
-        return SequenceClassifierOutput(logits=logits)
+            steps = torch.where(has.bool()[:, None, None], steps + self.fusion(layers, patches), steps)
+        logits: Tensor = self.text.lm_head(steps)[..., list(label_ids)]
+        return logits
+
+    def seen_patches(self, image: bytes | None, references: Sequence[bytes] = ()) -> Tensor:
+        """Patch tokens of one encoded image with its references' mean, (N, W); without an image, of zeros."""
+        first = next(self.image_tower.parameters())
+        pixels = self.pixels(image)[None].to(first)
+        shown = None if not references else torch.stack([self.pixels(one) for one in references])[None].to(first)
+        mask = None if shown is None else torch.ones(shown.shape[:2], dtype=torch.bool, device=shown.device)
+        return self._seen(pixels, shown, mask)[0]
 
     def _seen(self, pixels: Tensor, references: Tensor | None, mask: Tensor | None) -> Tensor:
         """Patch tokens of the image, and the mean of its references' with their weight."""
