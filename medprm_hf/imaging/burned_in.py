@@ -1,8 +1,8 @@
 """Is there writing in the pixels? Scanners and ultrasound machines burn names and dates into the picture.
 
-A line of writing is a row of small shapes of one height, all of one brightness that stands out against its ground.
-Both ends of the grey scale are looked at. This suspects, it does not read: what is suspected is held back for a
-person, and a clean verdict is no proof.
+A line of writing is a row of small shapes of like height, made of thin strokes near one end of the grey scale that
+stand out against their ground (a white top-hat: what an opening wider than a stroke takes away). Both ends are looked
+at. This suspects, it does not read: what is suspected is held back for a person, and a clean verdict is no proof.
 
     suspect_writing(png_bytes)  →  (Line(top=12, left=8, height=11, width=94, shapes=12),)
 """
@@ -10,18 +10,21 @@ person, and a clean verdict is no proof.
 from __future__ import annotations
 
 import io
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-MIN_SHAPES = 5
-"""Shapes in a row from which it is taken for writing: a side marker (L, R, ERECT is 5 and rare) stays below."""
+MIN_SHAPES = 6
+"""Shapes in a row from which it is taken for writing: a side marker (L, R, ERECT) stays below."""
 HEIGHTS = (6, 48)
 """Pixels that a letter may be high."""
-EDGE = 60
-"""Grey levels, of 255, by which a letter stands out."""
+STROKE = 11
+"""Pixels that a stroke is thinner than: bold letters of 48 pixels have some 8."""
+BRIGHT, EDGE = 180, 70
+"""Grey levels, of 255, that a letter reaches at least, and by which it stands out."""
+_MIN_PIXELS = 6
 
 
 class Line(NamedTuple):
@@ -35,58 +38,72 @@ class Line(NamedTuple):
     """Letters that were counted."""
 
 
+class _Box(NamedTuple):
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+
 def suspect_writing(data: bytes) -> tuple[Line, ...]:
     """Suspected lines in PNG or JPEG bytes, from the top; images above 2,048 pixels are halved until they fit."""
     image = Image.open(io.BytesIO(data)).convert("L")
     while max(image.size) > 2048:
         image = image.reduce(2)
-    grey = np.asarray(image, np.int16)
-    found = [*_lines(grey), *_lines(255 - grey)]
-    return tuple(sorted(set(found)))
+    grey = np.asarray(image, np.uint8)
+    return tuple(sorted({*_lines(grey), *_lines(255 - grey)}))
 
 
-def _lines(grey: NDArray[np.int16]) -> list[Line]:
-    """Rows of bright shapes on darker ground."""
+def _lines(grey: NDArray[np.uint8]) -> list[Line]:
+    """Rows of bright, thin-stroked shapes."""
     from scipy import ndimage
 
-    ground = ndimage.median_filter(grey, size=9) if grey.size < 300_000 else ndimage.uniform_filter(grey, size=25)
-    bright = (grey >= 200) & (grey - ground >= EDGE)
-    labels, count = ndimage.label(bright, structure=np.ones((3, 3)))
+    padded = np.pad(grey, STROKE, mode="edge")
+    ground = ndimage.maximum_filter(ndimage.minimum_filter(padded, STROKE), STROKE)
+    inner = slice(STROKE, -STROKE)
+    stands_out = grey.astype(np.int16) - ground[inner, inner] >= EDGE
+    labels, count = ndimage.label((grey >= BRIGHT) & stands_out, structure=np.ones((3, 3)))
     if not count:
         return []
     sizes = np.bincount(labels.ravel())[1:]
-    boxes = zip(ndimage.find_objects(labels), sizes, strict=True)
-    letters = [box for box, pixels in boxes if pixels >= 6 and _letter_sized(box)]
-    return [line for line in _rows(letters) if line.shapes >= MIN_SHAPES]
+    found = (_Box(y.start, y.stop, x.start, x.stop) for y, x in ndimage.find_objects(labels))
+    letters = [box for box, pixels in zip(found, sizes, strict=True) if pixels >= _MIN_PIXELS and _letter_sized(box)]
+    return [line for line in map(_line, _rows(letters)) if line.shapes >= MIN_SHAPES]
 
 
-def _letter_sized(box: tuple[slice, slice]) -> bool:
-    height, width = (side.stop - side.start for side in box)
-    return bool(HEIGHTS[0] <= height <= HEIGHTS[1] and 0.08 * height <= width <= 2.0 * height)
+def _letter_sized(box: _Box) -> bool:
+    width = box.right - box.left
+    return HEIGHTS[0] <= box.height <= HEIGHTS[1] and 0.08 * box.height <= width <= 2.0 * box.height
 
 
-def _rows(letters: list[tuple[slice, slice]]) -> list[Line]:
-    """Letters of like height on a common base line, close to each other, joined into lines."""
-    open_rows: list[list[Any]] = []
-    for box in sorted(letters, key=lambda item: item[1].start):
-        for row in open_rows:
+def _rows(letters: list[_Box]) -> list[list[_Box]]:
+    """Letters of like height on a common line, close to each other, joined into rows."""
+    rows: list[list[_Box]] = []
+    near: list[list[_Box]] = []
+    for box in sorted(letters, key=lambda item: (item.left, item.top)):
+        near = [row for row in near if box.left - row[-1].right <= 2 * HEIGHTS[1]]  # the others are out of reach
+        for row in near:
             if _follows(row[-1], box):
                 row.append(box)
                 break
         else:
-            open_rows.append([box])
-    return [_line(row) for row in open_rows]
+            rows.append([box])
+            near.append(rows[-1])
+    return rows
 
 
-def _follows(last: tuple[slice, slice], box: tuple[slice, slice]) -> bool:
-    height = max(last[0].stop - last[0].start, box[0].stop - box[0].start)
-    gap = box[1].start - last[1].stop
-    on_line = min(abs(last[0].stop - box[0].stop), abs(last[0].start - box[0].start)) <= max(1, 0.2 * height)
-    alike = 0.45 <= (box[0].stop - box[0].start) / (last[0].stop - last[0].start) <= 2.2
-    return bool(on_line and alike and -0.3 * height <= gap <= 1.6 * height)
+def _follows(last: _Box, box: _Box) -> bool:
+    height = max(last.height, box.height)
+    on_line = min(abs(last.bottom - box.bottom), abs(last.top - box.top)) <= max(1, 0.2 * height)
+    alike = 0.45 <= box.height / last.height <= 2.2
+    return on_line and alike and -0.3 * height <= box.left - last.right <= 1.6 * height
 
 
-def _line(row: list[tuple[slice, slice]]) -> Line:
-    top, bottom = min(box[0].start for box in row), max(box[0].stop for box in row)
-    left, right = row[0][1].start, max(box[1].stop for box in row)
-    return Line(int(top), int(left), int(bottom - top), int(right - left), len(row))
+def _line(row: list[_Box]) -> Line:
+    top, bottom = min(box.top for box in row), max(box.bottom for box in row)
+    left, right = row[0].left, max(box.right for box in row)
+    return Line(top, left, bottom - top, right - left, len(row))

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 import struct
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -54,8 +54,13 @@ class Deidentifier:
         self._secret = secret or secrets.token_bytes(32)
 
     def header(self, dataset: Any) -> Any:
-        """A new Dataset with what may stay; the one given is left as it is."""
-        clean = self._clean(dataset)
+        """A new Dataset with what may stay; the one given is left as it is. ImageError where it cannot be read."""
+        try:
+            clean = self._clean(dataset)
+        except Exception as error:  # pydicom reads values late, and raises nearly everything on broken ones
+            raise ImageError(
+                f"its header cannot be read through ({type(error).__name__}): leave the file out"
+            ) from error
         for name in _EMPTY:
             setattr(clean, name, "")
         clean.PatientID = self.pseudonym(str(dataset.get("PatientID") or ""))
@@ -135,7 +140,7 @@ def strip_metadata(data: bytes) -> bytes:
             return data[:8] + b"".join(_png_chunks(data))
         if data.startswith(b"\xff\xd8"):
             return b"\xff\xd8" + b"".join(_jpeg_segments(data))
-    except (struct.error, IndexError, zlib.error) as error:
+    except (struct.error, IndexError) as error:
         raise ImageError(f"{len(data)} bytes that break off inside a segment: use an unbroken file") from error
     return data
 
@@ -159,11 +164,13 @@ def _png_chunks(data: bytes) -> Iterator[bytes]:
         at = end
 
 
-_JPEG_KEPT = frozenset((0xE0, 0xE2, 0xEE))
-"""JFIF, colour profile, Adobe's colour transform: without the last two colours would change."""
+_JPEG_KEPT = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}
+"""Application segments that say how colours are meant, and how they begin; other users of these numbers go."""
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
 def _jpeg_segments(data: bytes) -> Iterator[bytes]:
+    """Segment by segment to the end of the picture: comments also stand between the scans, junk behind the end."""
     at = 2
     while True:
         if data[at] != 0xFF:
@@ -172,11 +179,26 @@ def _jpeg_segments(data: bytes) -> Iterator[bytes]:
         if kind == 0xFF:  # padding
             at += 1
             continue
-        if kind == 0xDA:  # the scan: everything up to the end of the image
-            end = data.rfind(b"\xff\xd9")
-            yield data[at : end + 2 if end > at else len(data)]
+        if kind == 0xD9:
+            yield data[at : at + 2]
             return
         (size,) = struct.unpack_from(">H", data, at + 2)
-        if not (0xE0 <= kind <= 0xEF or kind == 0xFE) or kind in _JPEG_KEPT:
-            yield data[at : at + 2 + size]
-        at += 2 + size
+        end = at + 2 + size
+        if end > len(data):
+            raise IndexError("segment")
+        if kind == 0xDA:  # a scan: coded pixels up to the next marker
+            following = _MARKER.search(data, end)
+            end = following.start() if following else len(data)
+        yield _jpeg_kept(kind, data[at:end])
+        if end == len(data):
+            return  # the end marker is missing, which decoders forgive
+        at = end
+
+
+def _jpeg_kept(kind: int, segment: bytes) -> bytes:
+    """The segment, or nothing of it; JFIF without its thumbnail."""
+    if kind in _JPEG_KEPT:
+        if not segment[4:].startswith(_JPEG_KEPT[kind]):
+            return b""
+        return segment if kind != 0xE0 else b"\xff\xe0\x00\x10" + segment[4:16] + b"\0\0"
+    return b"" if 0xE0 <= kind <= 0xEF or kind == 0xFE else segment

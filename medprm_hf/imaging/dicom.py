@@ -6,7 +6,8 @@
 
 Order of things: frame, decoding (uncompressed, RLE, JPEG, JPEG lossless, JPEG-LS, JPEG 2000), modality LUT, window
 (setting, else VOI LUT, else the file's first window, else percentiles), inversion of MONOCHROME1, 8 bits. Sizes are
-checked on the header, before a pixel is decoded. What holds no picture is refused by name.
+checked on the headers, the compressed picture's own among them, before a pixel is decoded. What holds no picture is
+refused by name.
 """
 
 from __future__ import annotations
@@ -20,15 +21,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from medprm_hf.errors import ImageError, MissingExtraError
-from medprm_hf.ids import bytes_hash
-from medprm_hf.imaging.load import MAX_PIXELS, LoadedImage
-from medprm_hf.imaging.windows import Window, read_window, spread, to_eight_bits
+from medprm_hf.imaging.coded import coded_size
+from medprm_hf.imaging.grey import grey_levels
+from medprm_hf.imaging.loaded import MAX_PIXELS, LoadedImage, as_png
+from medprm_hf.imaging.windows import Window, read_window
 
 MAX_FILE = 1_000_000_000
 """Bytes of a file that is opened at most."""
+MAX_INFLATED = 250_000_000
+"""Bytes that a deflated file may have when it is inflated."""
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 
 
@@ -48,7 +51,7 @@ def read_dicom(source: bytes | str | PathLike[str], max_bytes: int = MAX_FILE) -
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd values in headers are not ours to mend
-            _check_deflated(data, max_bytes)
+            _check_deflated(data)
             return pydicom.dcmread(io.BytesIO(data), force=not is_dicom(data) and _looks_bare(data))
     except ImageError:
         raise
@@ -79,21 +82,15 @@ def render_dicom(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            _check_coded(dataset, index, frames, max_pixels)
             picture, said = _picture(dataset, index, wanted, window)
     except ImageError:
         raise
     except Exception as error:
-        raise ImageError(f"its pixels cannot be decoded ({_short(error)}): export it uncompressed") from error
+        raise ImageError(
+            f"its pixels cannot be decoded ({_syntax(dataset)}: {_short(error)}): export it uncompressed"
+        ) from error
     return as_png(picture, (*notes, *said))
-
-
-def as_png(picture: NDArray[np.uint8], notes: tuple[str, ...]) -> LoadedImage:
-    """8-bit grey [height, width] or RGB [height, width, 3] as a PNG without metadata."""
-    image = Image.fromarray(np.ascontiguousarray(picture))
-    out = io.BytesIO()
-    image.save(out, "PNG", compress_level=6)
-    data = out.getvalue()
-    return LoadedImage(data, bytes_hash(data), image.width, image.height, image.mode, "image/png", notes)
 
 
 def _picture(dataset: Any, index: int, wanted: Window | None, name: str) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
@@ -104,48 +101,7 @@ def _picture(dataset: Any, index: int, wanted: Window | None, name: str) -> tupl
         return _eight_bits_of_color(apply_color_lut(values, dataset)), ("palette to RGB",)
     if values.ndim == 3:
         return _eight_bits_of_color(values, int(dataset.BitsStored)), ()
-    return grey_levels(dataset, values, wanted, name)
-
-
-def grey_levels(
-    dataset: Any, values: NDArray[Any], wanted: Window | None = None, name: str = "auto"
-) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-    """Decoded grey values [height, width] to 8 bits, and what was decided."""
-    from pydicom.pixels import apply_modality_lut, apply_voi
-
-    inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
-    said = ("MONOCHROME1 inverted",) if inverted else ()
-    levels = np.asarray(apply_modality_lut(values, dataset), np.float64)
-    if wanted is not None:
-        return to_eight_bits(levels, wanted, inverted), (f"window {wanted} ({name})", *said)
-    if dataset.get("VOILUTSequence"):
-        looked_up = np.asarray(apply_voi(levels.astype(np.int64), dataset), np.float64)
-        return _full_range(looked_up, inverted), ("VOI LUT of the file", *said)
-    own = own_window(dataset)
-    if own is not None:
-        return to_eight_bits(levels, own, inverted), (f"window {own} (the file's)", *said)
-    if values.dtype == np.uint8 and (levels == values).all():
-        full = values if dataset.BitsStored == 8 else _full_range(levels, False)
-        return (np.invert(full) if inverted else full), said
-    grey, how = spread(levels, inverted)
-    return grey, (f"values {how}", *said)
-
-
-def own_window(dataset: Any) -> Window | None:
-    """The first window that the file names; None where it names none that can be used."""
-    center, width = dataset.get("WindowCenter"), dataset.get("WindowWidth")
-    try:
-        first = [float(v[0] if hasattr(v, "__len__") and not isinstance(v, str) else v) for v in (center, width)]
-    except (TypeError, ValueError, IndexError):
-        return None
-    return Window(*first) if first[1] > 1 else None
-
-
-def _full_range(values: NDArray[np.float64], inverted: bool) -> NDArray[np.uint8]:
-    """Smallest value to black, largest to white."""
-    low, high = float(values.min()), float(values.max())
-    grey: NDArray[np.uint8] = np.rint((values - low) / ((high - low) or 1.0) * 255).astype(np.uint8)
-    return np.invert(grey) if inverted else grey
+    return grey_levels(dataset, values, wanted, name, index)
 
 
 def _eight_bits_of_color(values: NDArray[Any], bits: int = 0) -> NDArray[np.uint8]:
@@ -184,8 +140,8 @@ def _looks_bare(data: bytes) -> bool:
     return data[:2] in (b"\x08\x00", b"\x02\x00", b"\x00\x08") and len(data) > 8
 
 
-def _check_deflated(data: bytes, max_bytes: int) -> None:
-    """Inflates a deflated file in pieces and stops at the limit: pydicom would inflate it whole."""
+def _check_deflated(data: bytes) -> None:
+    """Inflates a deflated file in pieces, keeping none, and stops at the limit: pydicom would inflate it whole."""
     from pydicom.filereader import _read_file_meta_info, read_preamble
 
     if _DEFLATED.encode() not in data[:2048]:
@@ -193,10 +149,33 @@ def _check_deflated(data: bytes, max_bytes: int) -> None:
     stream = io.BytesIO(data)
     read_preamble(stream, force=True)
     _read_file_meta_info(stream)
-    found = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[stream.tell() :], max_bytes + 1)
-    if len(found) > max_bytes:
-        raise ImageError(f"a deflated file that is over {max_bytes} bytes when inflated: refused")
+    inflater, rest, size = zlib.decompressobj(-zlib.MAX_WBITS), data[stream.tell() :], 0
+    while rest and size <= MAX_INFLATED:
+        size += len(inflater.decompress(rest, 1 << 20))
+        rest = inflater.unconsumed_tail
+    if size > MAX_INFLATED:
+        raise ImageError(f"a deflated file that is over {MAX_INFLATED} bytes when inflated: refused")
+
+
+def _check_coded(dataset: Any, index: int, frames: int, max_pixels: int) -> None:
+    """Refuses a compressed frame that is larger than the header says it may be."""
+    from pydicom.encaps import get_frame
+
+    syntax = getattr(dataset, "file_meta", {}).get("TransferSyntaxUID")
+    if syntax is None or not syntax.is_encapsulated or "PixelData" not in dataset:
+        return
+    size = coded_size(get_frame(dataset.PixelData, index, number_of_frames=frames))
+    if size and size[0] * size[1] > max_pixels:
+        raise ImageError(
+            f"its compressed picture says {size[0]} x {size[1]}, its header {dataset.Columns} x {dataset.Rows}; "
+            f"allowed are {max_pixels} pixels: export it uncompressed"
+        )
+
+
+def _syntax(dataset: Any) -> str:
+    found = getattr(dataset, "file_meta", {}).get("TransferSyntaxUID")
+    return str(found.name) if found else "no transfer syntax"
 
 
 def _short(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0][:160] or type(error).__name__
+    return " ".join(str(error).split())[:300] or type(error).__name__

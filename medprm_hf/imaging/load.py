@@ -2,7 +2,8 @@
 
 PNG and JPEG in RGB or 8-bit grey keep their very bytes. Everything else becomes PNG, and `notes` says what was
 done to it: palettes and alpha are flattened, other depths mapped to 8 bits, EXIF rotation applied, the first
-frame of several taken. Limits are checked on the header, before a pixel is decoded.
+frame of several taken, DICOM and NIfTI rendered (dicom.py, volumes.py). Limits are checked on the header, before a
+pixel is decoded.
 
     >>> load_image(png).notes                                                          # doctest: +SKIP
     ()
@@ -11,7 +12,6 @@ frame of several taken. Limits are checked on the header, before a pixel is deco
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -21,35 +21,14 @@ from PIL import ExifTags, Image, ImageOps
 
 from medprm_hf.errors import ImageError
 from medprm_hf.ids import bytes_hash
+from medprm_hf.imaging.loaded import MAX_BYTES, MAX_PIXELS, LoadedImage
 
-MAX_PIXELS = 50_000_000
-MAX_BYTES = 50_000_000
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000")
 """What is opened. Formats that run other programs (EPS) or hold no raster stay out."""
 
 _KEPT = {"PNG": "image/png", "JPEG": "image/jpeg"}
 
 Source = bytes | str | PathLike[str] | dict[str, Any] | Image.Image
-
-
-@dataclass(frozen=True)
-class LoadedImage:
-    """An image that can be sent."""
-
-    data: bytes
-    """PNG or JPEG bytes: the original ones where that is possible."""
-    sha256: str
-    """SHA-256 of `data`: the image_sha256 column, and what a request's image hash is compared with."""
-    width: int
-    """Pixels."""
-    height: int
-    """Pixels."""
-    mode: str
-    """RGB, or L for 8-bit grey."""
-    mime: str
-    """image/png or image/jpeg."""
-    notes: tuple[str, ...] = ()
-    """What was done to it, in order; empty where `data` is the original."""
 
 
 def load_image(source: Source, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES) -> LoadedImage:
@@ -61,6 +40,14 @@ def load_image(source: Source, max_pixels: int = MAX_PIXELS, max_bytes: int = MA
         _check_pixels(source, max_pixels, "image")
         return _converted(source, ())
     data, name = _read(source, max_bytes)
+    if data[128:132] == b"DICM":
+        from medprm_hf.imaging.dicom import render_dicom
+
+        return render_dicom(data, max_pixels=max_pixels)
+    if data[344:347] in (b"n+1", b"ni1") or data[4:7] == b"n+2" or data[:2] == b"\x1f\x8b":
+        from medprm_hf.imaging.volumes import render_nifti
+
+        return render_nifti(data)
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_pixels(image, max_pixels, name)

@@ -23,13 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from medprm_hf.errors import ConfigError, ImageError, MissingExtraError
-from medprm_hf.imaging.dicom import as_png, grey_levels, read_dicom, render_dicom
-from medprm_hf.imaging.load import MAX_PIXELS, LoadedImage
+from medprm_hf.errors import ConfigError, ImageError
+from medprm_hf.imaging.dicom import read_dicom, render_dicom
+from medprm_hf.imaging.grey import grey_levels
+from medprm_hf.imaging.loaded import MAX_PIXELS, LoadedImage, as_png
+from medprm_hf.imaging.nifti import MAX_VOXELS, open_volume
 from medprm_hf.imaging.windows import read_window, spread, to_eight_bits
 from medprm_hf.registry import near
 
-MAX_VOXELS = 1_000_000_000
 AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
 
 
@@ -69,30 +70,33 @@ def montage(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 
 def render_nifti(
-    source: str | PathLike[str],
+    source: bytes | str | PathLike[str],
     slices: str = "middle",
     axis: str = "axial",
     window: str = "auto",
     max_voxels: int = MAX_VOXELS,
 ) -> LoadedImage:
-    """A NIfTI file (.nii, .nii.gz, and what else nibabel reads) as PNG; of a 4-D file the first volume.
+    """A NIfTI file (.nii, .nii.gz, or its bytes, and what else nibabel reads) as PNG; of a 4-D file the first volume.
 
-    Raises ImageError where it is broken, has fewer than two dimensions, or is over `max_voxels`.
+    Only the slices that are shown are read. Raises ImageError where it is broken, has fewer than two dimensions, or
+    is over `max_voxels`.
     """
     if axis not in AXES:
         raise ConfigError(f"axis={axis!r}: there is {', '.join(AXES)}{near(axis, AXES)}")
     wanted = read_window(window)
-    volume, notes = _oriented(Path(fspath(source)), max_voxels)
-    along = AXES[axis]
-    chosen = choose_slices(slices, volume.shape[along])
-    values = np.stack([_upright(np.take(volume, index, along)) for index in chosen.indices])
+    volume = open_volume(source, max_voxels)
+    count = volume.shape[volume.voxel_axis(AXES[axis])]
+    chosen = choose_slices(slices, count)
+    _check_sheet(len(chosen.indices) * volume.voxels // max(count, 1))
+    values = np.stack([_upright(volume.plane(AXES[axis], index)) for index in chosen.indices])
     if wanted is None:
         grey, how = spread(values)
         how = f"values {how}"
     else:
         grey, how = to_eight_bits(values, wanted), f"window {wanted} ({window})"
-    _check_sheet(grey)
-    return as_png(montage(list(grey)), (*notes, f"{axis} {chosen.said}", how))
+    sheet = montage(list(grey))
+    _check_sheet(sheet.size)
+    return as_png(sheet, (*volume.notes, f"{axis} {chosen.said}", how))
 
 
 def render_series(folder: str | PathLike[str], slices: str = "middle", window: str = "auto") -> LoadedImage:
@@ -107,7 +111,7 @@ def render_series(folder: str | PathLike[str], slices: str = "middle", window: s
     if len({picture.shape for picture in pictures}) > 1:
         raise ImageError(f"its slices have {len({p.shape for p in pictures})} sizes: show one slice, not a montage")
     sheet = montage(pictures)
-    _check_sheet(sheet)
+    _check_sheet(sheet.size)
     return as_png(sheet, (f"{files[0].get('Modality')} series", chosen.said, f"window {window}"))
 
 
@@ -124,9 +128,9 @@ def _pixels(image: LoadedImage) -> NDArray[np.uint8]:
     return np.asarray(Image.open(io.BytesIO(image.data)))
 
 
-def _check_sheet(sheet: NDArray[np.uint8]) -> None:
-    if not 0 < sheet.size <= MAX_PIXELS:
-        raise ImageError(f"a picture of {sheet.size} pixels; allowed are 1 to {MAX_PIXELS}: show fewer slices")
+def _check_sheet(size: int) -> None:
+    if not 0 < size <= MAX_PIXELS:
+        raise ImageError(f"a picture of {size} pixels; allowed are 1 to {MAX_PIXELS}: show fewer slices")
 
 
 def _series(folder: Path) -> list[Any]:
@@ -157,32 +161,6 @@ def _place(dataset: Any) -> tuple[float, float]:
         return float(np.dot(np.cross(across, down), [float(v) for v in dataset.ImagePositionPatient])), number
     except (AttributeError, TypeError, ValueError):
         return 0.0, number
-
-
-def _oriented(file: Path, max_voxels: int) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """The first volume [x, y, z], nearest to right-anterior-superior, and what was done."""
-    try:
-        import nibabel
-    except ImportError:
-        raise MissingExtraError("NIfTI files", "dicom", "nibabel") from None
-    try:
-        image: Any = nibabel.load(file)
-        shape = tuple(int(size) for size in image.shape)
-        if not 2 <= len(shape) or math.prod(shape[:3]) > max_voxels:
-            raise ImageError(f"{file.name}: a volume of {' x '.join(map(str, shape))}; allowed are {max_voxels} voxels")
-        first = np.asanyarray(image.dataobj[(..., *([0] * (len(shape) - 3)))] if len(shape) > 3 else image.dataobj)
-        volume = np.asarray(first, np.float64).reshape(*shape[:3], *([1] * (3 - len(shape))))
-        if len(shape) >= 3 and image.affine is not None:
-            turn = nibabel.orientations.io_orientation(image.affine)
-            volume = nibabel.orientations.apply_orientation(volume, np.nan_to_num(turn, nan=0.0))
-    except ImageError:
-        raise
-    except Exception as error:
-        named = error.strerror if isinstance(error, OSError) else str(error)
-        said = (str(named).splitlines() or [type(error).__name__])[0][:160]
-        raise ImageError(f"{file.name} cannot be read as a volume ({said})") from error
-    extra = (f"first of {math.prod(shape[3:])} volumes",) if len(shape) > 3 else ()
-    return volume, ("volume " + " x ".join(map(str, shape)), *extra)
 
 
 def _upright(plane: NDArray[np.float64]) -> NDArray[np.float64]:

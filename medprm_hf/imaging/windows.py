@@ -28,10 +28,13 @@ class Window:
 
     center: float
     width: float
-    """Above 1."""
+    """Above 1 (above 0 for the other two shapes)."""
+    shape: str = "LINEAR"
+    """LINEAR, LINEAR_EXACT or SIGMOID: the file's VOI LUT function."""
 
     def __str__(self) -> str:
-        return f"{self.center:g}/{self.width:g}"
+        shape = "" if self.shape == "LINEAR" else f" {self.shape}"
+        return f"{self.center:g}/{self.width:g}{shape}"
 
 
 PRESETS: Mapping[str, Window] = {
@@ -61,19 +64,24 @@ def read_window(text: str) -> Window | None:
     return found
 
 
-def to_eight_bits(values: NDArray[np.floating], window: Window, inverted: bool = False) -> NDArray[np.uint8]:
-    """Values of any shape through a window to 0..255, linearly (PS3.3, C.11.2.1.2.1); inverted for MONOCHROME1."""
-    share = (values - (window.center - 0.5)) / (window.width - 1) + 0.5
+def to_eight_bits(values: NDArray[np.floating], window: Window) -> NDArray[np.uint8]:
+    """Values of any shape through a window to 0..255 (PS3.3, C.11.2.1.2 and C.11.2.1.3)."""
+    if window.shape == "SIGMOID":
+        share = 1 / (1 + np.exp(np.clip(-4 * (values - window.center) / window.width, -60, 60)))
+    elif window.shape == "LINEAR_EXACT":
+        share = (values - window.center) / window.width + 0.5
+    else:
+        share = (values - (window.center - 0.5)) / (window.width - 1) + 0.5
     grey: NDArray[np.uint8] = np.rint(np.clip(np.nan_to_num(share), 0.0, 1.0) * 255).astype(np.uint8)
-    return np.invert(grey) if inverted else grey
+    return grey
 
 
-def spread(values: NDArray[np.floating], inverted: bool = False) -> tuple[NDArray[np.uint8], str]:
-    """Values between their own 0.5th and 99.5th percentile to 0..255, and how that is called."""
+def spread(values: NDArray[np.floating]) -> tuple[NDArray[np.uint8], str]:
+    """Values between their own 0.5th and 99.5th percentile to 0..255, and how that is called; no number is black."""
     finite = values[np.isfinite(values)]
     low, high = (float(v) for v in np.percentile(finite, PERCENTILES)) if finite.size else (0.0, 0.0)
     if low == high and finite.size:  # a small lesion on empty ground lies beyond the percentiles
         low, high = float(finite.min()), float(finite.max())
     share = (np.nan_to_num(values, nan=low) - low) / ((high - low) or 1.0)
     grey: NDArray[np.uint8] = np.rint(np.clip(share, 0.0, 1.0) * 255).astype(np.uint8)
-    return (np.invert(grey) if inverted else grey), f"{low:g}..{high:g} (percentiles 0.5 and 99.5)"
+    return grey, f"{low:g}..{high:g} (percentiles 0.5 and 99.5)"
