@@ -37,6 +37,7 @@ from medprm_hf.specs import (
     StageName,
 )
 from medprm_hf.specs_labels import CalibrateSpec, MergeSpec, ReviewSpec, SelectSpec
+from medprm_hf.specs_report import ReportSpec
 from medprm_hf.specs_train import TrainSpec
 
 
@@ -73,6 +74,8 @@ class Recipe(BaseModel):
     select: SelectSpec = SelectSpec()
     train: TrainSpec = TrainSpec()
     """Not a stage: what `medprm train` does with the finished dataset."""
+    report: ReportSpec = ReportSpec()
+    """Not a stage: the targets of the quality report."""
     exports: tuple[str, ...] = ("visualprm", "steps-jsonl", "medprm")
     """Format ids written beside the dataset."""
     shard_questions: Count = 40
@@ -94,8 +97,8 @@ class Recipe(BaseModel):
         return replace(section, seed=section.seed + self.seed) if hasattr(section, "seed") else section
 
     def fingerprint(self) -> str:
-        """Hash of everything that decides the result (name, exports, money and training do not)."""
-        return content_hash(self.model_dump_json(exclude={"name", "exports", "budget", "prices", "train"}))
+        """Hash of everything that decides the result (name, exports, money, training and report do not)."""
+        return content_hash(self.model_dump_json(exclude={"name", "exports", "budget", "prices", "train", "report"}))
 
 
 def check(recipe: Recipe) -> None:
@@ -128,6 +131,11 @@ def check(recipe: Recipe) -> None:
 def _check_rollout(recipe: Recipe) -> None:
     rollout, merge = recipe.rollout, recipe.merge
     rollout.estimator_settings()
+    if rollout.where == "unsure" and "judge" not in recipe.stages[: recipe.stages.index("rollout")]:
+        raise ConfigError(
+            f"rollout.where=unsure asks where the judge is not sure, but stages=[{', '.join(recipe.stages)}] does not "
+            "run judge before rollout: put it there, or take where: all"
+        )
     if "merge" in recipe.stages and merge.policy not in ("medprm", "judge"):
         names = ("estimator", "early_stop", "threshold", "corrected", "chance")
         ours = {name: getattr(rollout, name) for name in names}

@@ -23,6 +23,7 @@ Temperature = Annotated[float, Field(ge=0, le=2)]
 TopP = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 InnerShare = Annotated[float, Field(gt=0, lt=1)]
+_ANY_PREFIX = ("fixed", "first_success", "sequential")  # estimators to which each prefix is its own question
 Threshold = Annotated[float, Field(ge=0, lt=1)]
 
 StageName = Literal["questions", "generate", "rollout", "retrieve", "judge", "calibrate", "merge", "review", "select"]
@@ -92,6 +93,8 @@ class RolloutSpec:
     """Further settings of the estimator, by its own names."""
     k: Count = 16
     """Rollouts per prefix (VisualPRM 16; 32 for medicine; 4 for validation), or at most; first_error has none."""
+    where: Literal["all", "unsure"] = "all"
+    """unsure: only prefixes whose last step the judge, which must run before, is not sure of (judge_first; k: 4)."""
     threshold: Threshold = 0.0
     """A step counts as right where mc is above this (tau); sequential takes 0 as its own, 0.15."""
     early_stop: bool = False
@@ -114,6 +117,11 @@ class RolloutSpec:
     def estimator_settings(self) -> dict[str, Any]:
         """What the estimator is made with; ConfigError where settings contradict each other."""
         check_chance(self.chance, self.corrected, self.options_shown, self.shuffle_options)
+        if self.where == "unsure" and self.estimator not in _ANY_PREFIX:
+            raise ConfigError(
+                f"rollout.where=unsure leaves prefixes out, which rollout.estimator={self.estimator} needs: take "
+                f"{' or '.join(_ANY_PREFIX)}, or where: all"
+            )
         own = {"k": self.k, "tau": self.threshold, "early_stop": self.early_stop, "corrected": self.corrected}
         return settings_for(self.estimator, own, self.settings)
 

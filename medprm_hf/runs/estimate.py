@@ -170,6 +170,8 @@ def _rollouts(book: _Book, prices: PriceTable, fixed: bool) -> list[Work]:
         how = f"estimator {spec.estimator}, run on invented solutions; the last prefix answers itself"
         rollouts = book.note("rollouts", Range(*(each.rollouts for each in found)), "a solution", how)
         requests = Range(*(each.requests for each in found))
+    if spec.where == "unsure":
+        rollouts, requests = rollouts.times(book["doubtful"]), requests.times(book["doubtful"])
     half = steps.times(step).times(0.5)
     prompt = book["solve_prompt"].plus(_OVERHEAD).plus(half).plus(book.image(identity, local, prices))
     units = solutions.times(rollouts)

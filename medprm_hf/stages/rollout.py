@@ -39,9 +39,11 @@ from numpy.typing import NDArray
 
 from medprm_hf.backends import open_backend
 from medprm_hf.backends.protocol import Backend
+from medprm_hf.errors import ConfigError
 from medprm_hf.labels.accuracy import chance, given_wrong_answer
 from medprm_hf.labels.accuracy import interval as accuracy_interval
 from medprm_hf.labels.choosing import known_settings
+from medprm_hf.labels.merge import judge_is_sure
 from medprm_hf.labels.monte_carlo import Estimator, Problem, State, make_estimator, open_pairs
 from medprm_hf.schema import written_by
 from medprm_hf.specs import RolloutSpec
@@ -94,7 +96,7 @@ class Rollout(RolloutSpec):
         "question_id", "image", "question", "turns", "options", "answer", "answer_index", "clinical_context",
         "solution", "steps", "final_answer", "is_correct",
     )  # fmt: skip
-    uses: ClassVar[tuple[str, ...]] = ()
+    uses: ClassVar[tuple[str, ...]] = ("judge_labels", "judge_confidence")
     writes: ClassVar[tuple[str, ...]] = written_by("rollout")
 
     def check(self) -> None:
@@ -150,6 +152,9 @@ class Rollout(RolloutSpec):
         if self.estimator in USES_OWN_ANSWER:
             # Closed: to count the one answer as many would make it surer than it is.
             state.missing[np.arange(problem.size), problem.num_steps - 1] = MAX_MISSING
+        if self.where == "unsure":
+            for at, row in enumerate(pool.rows):
+                state.missing[at, _sure_steps(row)] = MAX_MISSING
         while state.rounds < MAX_ROUNDS and len((pairs := open_pairs(estimator, problem, state)).rows):
             outcomes = pool.draw(list(zip(pairs.rows.tolist(), pairs.steps.tolist(), strict=True)), backend)
             state.record(pairs, [_CODE[outcome] for outcome in outcomes])
@@ -237,6 +242,14 @@ class Rollout(RolloutSpec):
         if n and not _has_gold(row):
             errors.add("no_gold", "rollouts need a gold answer: add one, or label by merge.policy=judge alone")
         return {**counts, **floats, "errors": errors.entries}
+
+
+def _sure_steps(row: Row) -> list[int]:
+    """Steps, from 0, whose label judge_first takes from the judge."""
+    if "judge_labels" not in row:
+        raise ConfigError("rollout.where=unsure asks where the judge is not sure: put judge before rollout in stages")
+    said = zip(row["judge_labels"], row["judge_confidence"], strict=True)
+    return [step for step, (label, confidence) in enumerate(said) if judge_is_sure(label, confidence)]
 
 
 def _able(row: Row) -> bool:

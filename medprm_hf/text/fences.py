@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from medprm_hf.ids import content_hash
 
-_LONGEST_NAME = 120
+_LONGEST, _LONGEST_FENCE = 120, 160  # characters of a name, and of one with a word before it
 
 
 class Fenced(NamedTuple):
@@ -30,15 +30,15 @@ class Fenced(NamedTuple):
 
 def fenced(blocks: Sequence[tuple[str, str]]) -> Fenced:
     """(name, text) pieces between fences; lone surrogates, which no server takes, become `?`."""
-    clean = [(fence_name(name), text.encode("utf-8", "replace").decode()) for name, text in blocks]
+    clean = [(fence_name(name, _LONGEST_FENCE), text.encode("utf-8", "replace").decode()) for name, text in blocks]
     tag = _tag([part for block in clean for part in block])
     return Fenced(tag, "\n".join(f"<data {tag} {name}>\n{text}\n</data {tag} {name}>" for name, text in clean))
 
 
-def fence_name(name: object) -> str:
-    """A name as it may stand in a fence: one line of at most 120 characters, without angle brackets."""
+def fence_name(name: object, longest: int = _LONGEST) -> str:
+    """A name as it may stand in a fence: one line of at most `longest` characters, without angle brackets."""
     text = str(name).encode("utf-8", "replace").decode().replace("<", "").replace(">", "")
-    return " ".join(text.split())[:_LONGEST_NAME]
+    return " ".join(text.split())[:longest]
 
 
 def distinct_names(names: Iterable[object]) -> dict[str, str]:
