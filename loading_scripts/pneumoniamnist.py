@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from medprm_hf.loading import image_hash, image_value
+from medprm_hf.loading import image_value
 
 OPTIONS = ["normal", "pneumonia"]
 
@@ -25,12 +25,10 @@ def rows(path: str, limit: int | None = None) -> Iterator[dict[str, Any]]:
     lines = (folder / "cases.jsonl").read_text(encoding="utf-8").splitlines()
     for line in lines[:limit]:
         case = json.loads(line)
-        image = image_value(folder / case["file"])
         name = f"pneumoniamnist-{case['npz_split']}-{case['npz_index']}"
         yield {
             "question_id": name,
-            "image": image,
-            "image_sha256": image_hash(image),
+            "image": image_value(folder / case["file"]),
             "question": "Does this chest X-ray look normal, or does it show pneumonia?",
             "options": OPTIONS,
             "answer": case["label_name"],

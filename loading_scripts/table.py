@@ -17,7 +17,7 @@ from typing import Any
 
 from medprm_hf.errors import DataError
 from medprm_hf.ids import content_hash
-from medprm_hf.loading import image_hash, image_value
+from medprm_hf.loading import image_value
 from medprm_hf.text.prompts import letter
 
 
@@ -62,7 +62,6 @@ def _row(record: dict[str, Any], number: int, file: Path) -> dict[str, Any]:
     if isinstance(row.get("image"), str):
         row["image"] = image_value(file.parent / row["image"])
     row.setdefault("question_id", f"{file.stem}-{number:06d}-{content_hash(row.get('question'), length=6)}")
-    row["image_sha256"] = image_hash(row.get("image"))
     row.setdefault("group", row["question_id"])
     row.setdefault("source", file.stem)
     row["question_id"], row["group"] = str(row["question_id"]), str(row["group"])

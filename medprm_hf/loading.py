@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from medprm_hf.errors import ConfigError, DataError
-from medprm_hf.ids import bytes_hash
+from medprm_hf.imaging.intake import take_in
 from medprm_hf.registry import near, resolve
 from medprm_hf.schema import written_by
 
@@ -69,7 +69,8 @@ def _converter(name: str) -> Converter:
 
 
 def complete_row(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with every question column, absent ones null; refuses columns that the table does not have."""
+    """The row with every question column, absent ones null, its image taken in (imaging/intake.py); refuses columns
+    that the table does not have."""
     for name in row:
         if name not in QUESTION_COLUMNS and name != "split":
             raise DataError(f"a source wrote the column {name!r}{near(name, QUESTION_COLUMNS)}")
@@ -77,18 +78,16 @@ def complete_row(row: dict[str, Any]) -> dict[str, Any]:
         raise DataError(f"a source row has no question_id: {str(row)[:200]}")
     full = {name: row.get(name) for name in (*QUESTION_COLUMNS, "split")}
     full["options"] = list(full["options"] or [])
+    taken = take_in(full["image"])
+    full["image"], full["image_sha256"] = taken.cell, taken.sha256
+    full["image_notes"] = [*(full["image_notes"] or []), *taken.notes]
     return full
 
 
 def image_value(file: Path) -> dict[str, Any]:
-    """An image file as the `image` column holds it; unreadable files keep their path, so that the
-    questions stage can drop the row with the reason."""
+    """An image file as a source hands it over, of any kind that can be taken in; an unreadable file keeps its path,
+    so that the row can be dropped with the reason."""
     try:
         return {"bytes": file.read_bytes(), "path": file.name}
     except OSError:
         return {"bytes": None, "path": str(file)}
-
-
-def image_hash(image: dict[str, Any] | None) -> str | None:
-    """`image_sha256` of an image value."""
-    return bytes_hash(image["bytes"]) if image and image.get("bytes") else None

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from datasets import Features
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Label(StrEnum):
@@ -73,7 +73,8 @@ COLUMNS: tuple[Column, ...] = (
         "sources",
         ("question_id", "str", "Unique name of the question."),
         ("image", "image", "The image, or null for a text-only question."),
-        ("image_sha256", "str", "SHA-256 of the image's bytes; null without an image."),
+        ("image_sha256", "str", "SHA-256 of the image's bytes as they are kept; null without an image."),
+        ("image_notes", "list[str]", "What was decided when it was taken in: window, slice, metadata; or its refusal."),
         ("question", "str", "The question; for a consultation its last turn."),
         ("turns", f"list[{_TURN}]", "Turns of a consultation; null for a plain question."),
         ("options", "list[str]", "Answer options in order; empty for an open question."),

@@ -35,7 +35,7 @@ class Line(NamedTuple):
     height: int
     width: int
     shapes: int
-    """Letters that were counted."""
+    """Letters that stand on its base line."""
 
 
 class _Box(NamedTuple):
@@ -106,4 +106,7 @@ def _follows(last: _Box, box: _Box) -> bool:
 def _line(row: list[_Box]) -> Line:
     top, bottom = min(box.top for box in row), max(box.bottom for box in row)
     left, right = row[0].left, max(box.right for box in row)
-    return Line(top, left, bottom - top, right - left, len(row))
+    base = sorted(box.bottom for box in row)[len(row) // 2]
+    tall = sorted(box.height for box in row)[len(row) // 2]
+    steady = [box for box in row if abs(box.bottom - base) <= 1 + 0.1 * tall or abs(box.top + tall - base) <= 1]
+    return Line(top, left, bottom - top, right - left, len(steady))

@@ -24,7 +24,7 @@ DATA = Path(pydicom.__file__).parent / "data"
 
 NO_PICTURE = "without a picture"
 REFUSED = {
-    "test_files/JPEG-lossy.dcm": r"JPEG Extended .*Unable to decode",  # 12 bits and a misplaced marker: no decoder takes it
+    "test_files/JPEG-lossy.dcm": r"JPEG Extended .*Unable to decode",  # 12 bits, a misplaced marker
     "test_files/JPEG2000-embedded-sequence-delimiter.dcm": r"compressed picture says 3722445056 x 1",
     "test_files/MR_truncated.dcm": r"8130 vs 8192 bytes",
     "test_files/badVR.dcm": r"does not say how large",
@@ -144,7 +144,7 @@ def test_presets_are_hounsfield_units() -> None:
         raw = [[low - 500, low, window.center, high, high + 500]]
         black, low_end, middle, high_end, white = grey(ct(np.add(raw, 1024), RescaleIntercept=-1024), name)[0]
         assert (black, low_end, high_end, white) == (0, 0, 255, 255) and 127 <= middle <= 130
-    assert grey(ct([[0, 50, 100]]), "50/101") == [[0, 127, 255]]
+    assert grey(ct([[0, 50, 100]]), "50.5/101") == [[0, 128, 255]]
     mr = ct([[0, 100]], Modality="MR", WindowCenter=50, WindowWidth=101)
     assert "window lung is for CT and was left out for MR" in render_dicom(mr, "lung").notes
     for bad in ("lungs", "40", "40/1", "a/b"):
@@ -162,11 +162,11 @@ def test_what_the_header_says_of_grey_is_followed() -> None:
     enhanced = ct([[0, 100]])
     values, shown = pydicom.Dataset(), pydicom.Dataset()
     values.RescaleSlope, values.RescaleIntercept = 2, -100
-    shown.WindowCenter, shown.WindowWidth = 0, 201
+    shown.WindowCenter, shown.WindowWidth = 0.5, 201
     group = pydicom.Dataset()
     group.PixelValueTransformationSequence, group.FrameVOILUTSequence = [values], [shown]
     enhanced.SharedFunctionalGroupsSequence = [group]
-    assert render_dicom(enhanced).notes[-1] == "window 0/201 (the file's)" and grey(enhanced) == [[0, 255]]
+    assert render_dicom(enhanced).notes[-1] == "window 0.5/201 (the file's)" and grey(enhanced) == [[0, 255]]
 
 
 def test_frames_are_chosen() -> None:
