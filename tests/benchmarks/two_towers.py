@@ -68,6 +68,8 @@ def image_model(folder: Path, steps: int) -> str:
 
     It stands for BiomedCLIP, which has seen medical images and their captions; the scenes are used for nothing else.
     """
+    if (folder / "open_clip_config.json").is_file():
+        return f"local-dir:{folder}"
     import open_clip
     from torch.nn import functional
 
