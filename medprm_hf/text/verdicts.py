@@ -12,7 +12,7 @@ of 6, or too few or too many verdicts without numbers) has judged another list o
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from medprm_hf.schema import Label
@@ -122,15 +122,39 @@ def _one(verdicts: list[Verdict]) -> Verdict:
 _LISTS = ("steps", "verdicts", "labels", "judgements", "judgments", "results")
 
 
+_DOCUMENTS = 32  # JSON documents of one answer that are looked at
+
+
 def _entries(text: str) -> list[dict[str, Any]]:
-    found = find_json(text)
-    value = found.value if found else None
+    """The entries of all documents that hold verdicts; of several that do not number them, only if all are alike.
+
+    Verdicts that a judge merely quotes, from a step that imitates them, thus meet its own and make the step unread.
+    """
+    listed = [_listed(value) for value in _documents(text)]
+    found = [entries for entries in listed if any(label_of(entry) is not None for entry in entries)]
+    if len(found) > 1 and any(_number(entry) is None for entries in found for entry in entries):
+        found = found[:1] if all(entries == found[0] for entries in found) else [[]]
+    if found:
+        return [entry for entries in found for entry in entries]
+    cut = [item.value for item in list_items(text, *_LISTS)]  # what arrived whole
+    return [_entry(item) for item in cut] if all(map(_is_verdict, cut)) else []
+
+
+def _documents(text: str) -> Iterator[Any]:
+    for _ in range(_DOCUMENTS):
+        found = find_json(text)
+        if found is None:
+            return
+        yield found.value
+        text = text[found.end :]
+
+
+def _listed(value: Any) -> list[dict[str, Any]]:
+    """A document's entries; none where it is no list of verdicts."""
     if isinstance(value, dict):
-        listed = next((value[name] for name in _LISTS if isinstance(value.get(name), list)), None)
-        value = listed if listed is not None else _by_key(value)
-    if not isinstance(value, list) or not value or not _is_verdict(value[0]):
-        value = [item.value for item in list_items(text, *_LISTS)]  # cut off: what arrived whole
-    return [_entry(item) for item in value] if all(map(_is_verdict, value)) else []
+        named = next((value[name] for name in _LISTS if isinstance(value.get(name), list)), None)
+        value = named if named is not None else _by_key(value)
+    return [_entry(item) for item in value] if value and all(map(_is_verdict, value)) else []
 
 
 def _by_key(value: dict[str, Any]) -> list[Any]:

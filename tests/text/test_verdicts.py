@@ -40,7 +40,13 @@ TABLE: list[tuple[str, int, str]] = [
     (steps(entry(label="right"), entry(label="wrong"), entry(label="−")), 3, "+--"),  # noqa: RUF001
     (steps(entry(label=True), entry(label=False), entry(label=1), entry(label=-1), entry(label=0)), 5, "+-+-0"),
     (json.dumps(entry()), 1, "+"),
+    ('{"step": 1, "label": "+"}\n{"step": 2, "label": "-"}', 2, "+-"),  # a line each
+    ('{"steps": [{"step": 1, "label": "+"}, {"step": 2, "label": "-"},]}', 2, "+-"),  # a comma too many
+    (f"{TWO}\nOnce more:\n{TWO}", 2, "+-"),
+    ('See [{"id": "g1"}]. ' + TWO, 2, "+-"),
     # unread
+    (f"Step 1 says {steps(entry(1), entry(2))}, I say {TWO}", 2, "+?"),  # quoted and own verdicts meet
+    (steps(entry(), entry()) + steps(entry(), entry(None, "-")), 2, "??"),
     (steps(entry(1, "+/-"), entry(2, "+ or -")), 2, "??"),
     (steps(entry(1, "partially correct"), entry(2, "")), 2, "??"),
     (steps(entry(1, None), {"step": 2}), 2, "??"),
