@@ -51,6 +51,7 @@ class Reader:
         self.language = model.text if self.towers else model
         self.device = next(model.parameters()).device
         self.shares, self.mixes = self._cache_kind()
+        self.plain = self.mixes and self._is_plain()
 
     def _cache_kind(self) -> tuple[bool, bool]:
         """(whether keys and values can be handed to several solutions, whether prefixes may differ in length)."""
@@ -61,6 +62,12 @@ class Reader:
             return False, False
         kinds = {type(layer) for layer in DynamicCache(config=config).layers} or {DynamicLayer}
         return kinds <= {DynamicLayer, DynamicSlidingWindowLayer}, kinds <= {DynamicLayer}
+
+    def _is_plain(self) -> bool:
+        """Whether solutions can attend to one prefix without a copy of it each."""
+        from medprm_hf.scoring.shared_attention import fits
+
+        return fits(self.language, self.device.type)
 
     # --- prefixes ----------------------------------------------------------------------------------------------
 
@@ -95,17 +102,21 @@ class Reader:
         index = torch.tensor(list(questions), device=self.device)
         ids, own = self._padded([steps.ids for steps in solutions])
         offset = torch.arange(ids.shape[1], device=self.device)
-        inputs = {
-            "input_ids": ids,
-            "attention_mask": torch.cat([held.mask[index], own], 1),
-            "position_ids": held.after[index][:, None] + offset,
-            "past_key_values": spread(held.cache, index),
-        }
+        places = held.after[index][:, None] + offset
         if hasattr(getattr(self.language, "model", None), "rope_deltas"):
-            inputs["position_ids"] = inputs["position_ids"].expand(3, -1, -1)
+            places = places.expand(3, -1, -1)
+        inputs = {"input_ids": ids, "position_ids": places}
         patches = None if held.patches is None else held.patches[index]
         seen = None if held.seen is None else held.seen[index]
-        return self._read(inputs, [steps.ends for steps in solutions], patches, seen, True)
+        ends = [steps.ends for steps in solutions]
+        if self.plain and len(held.mask) == 1:
+            from medprm_hf.scoring.shared_attention import one_prefix
+
+            with one_prefix(self.language, held.cache) as shared:
+                return self._read({**inputs, "past_key_values": shared}, ends, patches, seen, True)
+        inputs["attention_mask"] = torch.cat([held.mask[index], own], 1)
+        inputs["past_key_values"] = spread(held.cache, index)
+        return self._read(inputs, ends, patches, seen, True)
 
     def whole(self, laid: Sequence[Laid], cases: Sequence[Case]) -> list[list[list[float]]]:
         """The same for solutions that share nothing, (B, T) in one pass."""

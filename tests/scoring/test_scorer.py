@@ -230,3 +230,17 @@ def _case(row: dict[str, Any]) -> Any:
     from medprm_hf.scoring.layout import Case
 
     return Case.of_row(row)
+
+
+@pytest.mark.parametrize("case", CASES, ids="-".join)
+def test_attention_to_one_prefix_is_attention_to_a_copy_of_it(
+    scorers: Any, case: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = scorers[case]
+    assert one.reader.plain
+    table = rows((5, 1))[:5]
+    shared = one.score_rows(table)
+    assert one.reader.language.config.get_text_config()._attn_implementation == "sdpa"
+    monkeypatch.setattr(one.reader, "plain", False)
+    for mine, other in zip(shared, one.score_rows(table), strict=True):
+        assert mine.p_plus == pytest.approx(other.p_plus, abs=5e-6)
