@@ -8,7 +8,8 @@ MedPRMError
 │   └── FormatError          a file that breaks the rules of its format
 ├── BackendError         a model or its server did not give an answer
 │   ├── AuthError            the key is missing or wrong: nothing will work until it is mended
-│   └── BudgetError          the money set aside is spent
+│   ├── BudgetError          the money set aside is spent
+│   └── PendingError         a provider's batch is under way: come back later
 ├── ParseError           an answer arrived, but it cannot be read
 ├── StoreError           a run directory, journal or review store that cannot be used
 └── PublishError         the Hub refused, or a check before publishing failed
@@ -64,6 +65,10 @@ class AuthError(BackendError):
 
 class BudgetError(BackendError):
     """The money set aside is spent."""
+
+
+class PendingError(BackendError):
+    """A provider's batch is under way: nothing is wrong, come back later."""
 
 
 class ParseError(MedPRMError):

@@ -41,8 +41,14 @@ class JsonClient:
         self, method: str, lane: Lane, path: str, pieces: Sequence[bytes] = (), timeout: float | None = None
     ) -> dict[str, Any]:
         """One attempt; raises Retryable, Refusal, or an error that ends the run."""
+        return self._parse(await self.raw(method, lane, path, body_of(pieces) if pieces else None, timeout), lane)
+
+    async def raw(self, method: str, lane: Lane, path: str, data: Any = None, timeout: float | None = None) -> bytes:
+        """The same for a body of any kind (a form, where a file is sent); gives the answer's bytes."""
         headers = self._headers(lane)
-        extra: dict[str, Any] = {"data": body_of(pieces)} if pieces else {}
+        if isinstance(data, aiohttp.FormData):
+            del headers["Content-Type"]  # the form names its own
+        extra: dict[str, Any] = {} if data is None else {"data": data}
         if timeout is not None:
             extra["timeout"] = aiohttp.ClientTimeout(total=timeout)
         try:
@@ -56,12 +62,15 @@ class JsonClient:
             raise Retryable("connection", f"{lane.name}: {type(error).__name__}: {self._scrub(error)}") from None
         self._hear(lane, said)
         if status >= 400:
-            raise error_of(status, self._scrub(body.decode("utf-8", "replace")), said, lane.name, self._key_name)
-        return self._parse(body, lane)
+            raise self._error(status, self._scrub(body.decode("utf-8", "replace")), said, lane)
+        return body
 
     async def close(self) -> None:
         """Closes the connections."""
         await self._session.close()
+
+    def _error(self, status: int, body: str, headers: Mapping[str, str], lane: Lane) -> Exception:
+        return error_of(status, body, headers, lane.name, self._key_name)
 
     def _hear(self, lane: Lane, said: Mapping[str, str]) -> None:
         if "x-ratelimit-remaining-requests" in said or "x-ratelimit-remaining-tokens" in said:

@@ -40,12 +40,20 @@ BACKENDS: Mapping[str, str] = {
     "rule-reader": "medprm_hf.phantom.rule_reader:RuleReader",
     "simulated-judge": "medprm_hf.phantom.simulated:SimulatedJudge",
     "transformers": "medprm_hf.backends.transformers:TransformersBackend",
+    "vllm": "medprm_hf.backends.vllm:VllmBackend",
 }
+
+BATCHES: Mapping[str, str] = {
+    "gemini": "medprm_hf.backends.batch_gemini:from_spec",
+    "openai": "medprm_hf.backends.batch_openai:from_spec",
+}
+"""Backends whose provider has a batch API, which `batch=1` asks for."""
 
 EXTRAS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "gemini": ("gemini", ("google.genai",)),
     "phantom": ("train", ("torch", "torchvision", "transformers")),
     "transformers": ("train", ("torch", "torchvision", "transformers")),
+    "vllm": ("vllm", ("vllm",)),
 }
 """The extra that installs what a backend imports."""
 
@@ -110,11 +118,25 @@ def _open(spec: str) -> Backend:
         raise ConfigError(f"backend {spec!r} names no model: write {name}:MODEL, as in phantom:policy")
     _require(name)
     kind = resolve("backend", BACKENDS, name)
+    by_batch, options = _batch_wish(name, options)
+    if by_batch:
+        return cast(Backend, resolve("batch backend", BATCHES, name)(options))
     options, with_journal = _journal_wish(kind, options)
     backend = cast(Backend, kind.from_spec(options))
     if not hasattr(backend, "identity"):  # a model in this process, a script, somebody else's
         setattr(backend, "identity", f"{name}:{split_target(options)[0]}")  # noqa: B010 - not in the protocol
     return _journaled(backend) if with_journal else backend
+
+
+def _batch_wish(name: str, options: str) -> tuple[bool, str]:
+    """Whether the provider's batch API is wanted, and the options without `batch=`."""
+    target, given = split_target(options)
+    if name not in BATCHES or "batch" not in given:
+        return False, options
+    wish = given.pop("batch")
+    if wish not in ("0", "1"):
+        raise ConfigError(f"batch={wish!r}: write batch=1 for half the price and answers within hours, or leave it out")
+    return wish == "1", f"{target}?{urlencode(given)}" if given else target
 
 
 def _journal_wish(kind: Any, options: str) -> tuple[str, bool]:

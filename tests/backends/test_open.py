@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,9 @@ def test_one_object_a_spec() -> None:
     assert open_backend(spec) is not first
 
 
+_VLLM = find_spec("vllm") is not None
+
+
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
@@ -36,6 +40,7 @@ def test_one_object_a_spec() -> None:
         ("transformers:x?dtype=float31", "unknown dtype"),
         ("transformers:x?engine=quick", "unknown engine"),
         ("transformers:x?wave=0", "wave=0"),
+        pytest.param("vllm:x", r"medprm-hf\[vllm\]", marks=pytest.mark.skipif(_VLLM, reason="vllm is installed")),
         ("scripted:no.such.module:x", "MODULE:ATTRIBUTE"),
         ("scripted:tests.backends.test_open:NOTHING", "NOTHING"),
     ],
