@@ -76,7 +76,7 @@ def _row(prompt: Any, completion: Any, shown: Mapping[str, Any], at_most: int) -
         **{name: shown[name] for name in SHOWN},
         "question": shown["question"] or _question(prompt),
         "image": shown["image"] if shown["image"] is not None else next(iter(images), None),
-        "steps": [f"{step.title}: {step.text}" if step.title else step.text for step in steps],
+        "steps": [step.text or step.title for step in steps],
     }
 
 

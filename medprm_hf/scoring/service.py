@@ -185,7 +185,7 @@ def read_request(body: Any, limits: Limits) -> dict[str, Any]:
 
 
 def _steps(said: Any, limits: Limits) -> list[str]:
-    """Steps as texts; a title stands before its text."""
+    """Steps as texts, without their titles, as models are trained; a title alone is a text."""
     if not isinstance(said, list) or not said:
         raise Refused("candidate.steps must be a list of steps, at least one")
     if len(said) > limits.steps:
@@ -193,8 +193,7 @@ def _steps(said: Any, limits: Limits) -> list[str]:
     found = []
     for number, step in enumerate(said, start=1):
         if isinstance(step, dict):
-            title, step = step.get("title") or "", step.get("text")
-            step = f"{title}: {step}" if title and isinstance(title, str) and isinstance(step, str) else step
+            step = step.get("text") or step.get("title")
         if not isinstance(step, str):
             raise Refused(f'step {number} must be a text or {{"title", "text"}}')
         found.append(step)

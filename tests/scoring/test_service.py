@@ -49,9 +49,7 @@ def test_vmp_request_and_answer(prm: Scorer) -> None:
         body = await answer.json()
         assert answer.status == 200 and answer.headers["X-Intended-Use"] == "research, not for clinical use"
         assert 0 <= body["score"] <= 1 and 0 <= body["confidence"] <= 1 and isinstance(body["reason"], str)
-        expected = prm.score(
-            "Mass?", [f"Count: {WORDS[0]}", *WORDS[1:3]], None, ["Yes", "No"], [request()["retrieval_context"]]
-        )
+        expected = prm.score("Mass?", WORDS[:3], None, ["Yes", "No"], [request()["retrieval_context"]])
         assert body["step_scores"] == pytest.approx(expected.p_plus, abs=1e-6)
         assert body["score"] == pytest.approx(min(body["step_scores"]))
         assert body["confidence"] == pytest.approx(2 * abs(body["score"] - 0.5))
