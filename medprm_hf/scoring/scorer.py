@@ -14,14 +14,15 @@ VisualPRM, arXiv 2503.10291, section 4.1), and all solutions of a question read 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from medprm_hf.errors import ConfigError, DataError, ImageError
 from medprm_hf.scoring.asked import IMAGE, Job, References, Row, batches, gathered, row_of
 from medprm_hf.scoring.layout import Layout, Prefix, Steps
-from medprm_hf.scoring.reader import Reader
+from medprm_hf.scoring.reader import Held, Reader
 from medprm_hf.scoring.results import NO_NUMBER, TRUNCATED, StepScores
 from medprm_hf.scoring.settings import PRMSettings
 
@@ -42,6 +43,9 @@ class Scorer:
         self.layout = Layout.open(processor, settings.layout)
         self.reader = Reader(model, self.layout)
         self.batch_tokens = BATCH_TOKENS.get(self.reader.device.type, BATCH_TOKENS["cuda"])
+        self.remember = 0
+        """Questions whose prefix is kept from call to call, for callers that send one solution at a time."""
+        self._kept: OrderedDict[Any, tuple[Prefix, Held]] = OrderedDict()
         self.messages: dict[int, str] = {}
         """What was wrong with rows of the last `score_rows` that could not be scored, by their number."""
 
@@ -114,7 +118,10 @@ class Scorer:
         # Lengths in letters are near enough to sort by, and cost nothing.
         sizes = [1 + len(job.case.question) // 4 + sum(map(len, job.case.evidence)) // 4 for job in jobs]
         for wave in batches(sizes, budget if mixes else 1):
-            found |= self._wave([jobs[number] for number in wave], budget)
+            if self.remember and len(wave) == 1 and self.reader.shares:
+                found |= self._remembered(jobs[wave[0]], budget)
+            else:
+                found |= self._wave([jobs[number] for number in wave], budget)
         return found
 
     def _wave(self, jobs: Sequence[Job], budget: int) -> dict[int, StepScores]:
@@ -125,8 +132,25 @@ class Scorer:
         found |= self._whole(jobs, prefixes, alone, budget)
         shared = [one for one in laid if self.reader.shares and len(jobs[one[0]].places) > 1]
         if shared:
-            found |= self._behind(jobs, prefixes, shared, budget)
+            used = sorted({number for number, _, _ in shared})
+            held = self.reader.prefill([prefixes[number] for number in used], [jobs[number].case for number in used])
+            slots = {number: place for place, number in enumerate(used)}
+            found |= self._behind(jobs, slots, held, shared, budget)
         return found
+
+    def _remembered(self, job: Job, budget: int) -> dict[int, StepScores]:
+        """The solutions of one question, behind its prefix as it was read before if it is still known."""
+        case = job.case
+        key = (case.question, case.image, case.evidence, case.references)
+        if key not in self._kept:
+            prefix = self.layout.prefix(case)
+            self._kept[key] = (prefix, self.reader.prefill([prefix], [case]))
+            while len(self._kept) > self.remember:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        prefix, held = self._kept[key]
+        laid, found = self._laid([job], [prefix])
+        return found | self._behind([job], {0: 0}, held, laid, budget)
 
     def _laid(
         self, jobs: Sequence[Job], prefixes: Sequence[Prefix]
@@ -142,18 +166,20 @@ class Scorer:
         return laid, lost
 
     def _behind(
-        self, jobs: Sequence[Job], prefixes: Sequence[Prefix], laid: Sequence[tuple[int, int, Steps]], budget: int
+        self,
+        jobs: Sequence[Job],
+        slots: Mapping[int, int],
+        held: Held,
+        laid: Sequence[tuple[int, int, Steps]],
+        budget: int,
     ) -> dict[int, StepScores]:
-        """Solutions behind prefixes that are read once."""
+        """Solutions behind prefixes that have been read; `slots` says which of `held` is a question's."""
         found: dict[int, StepScores] = {}
-        used = sorted({number for number, _, _ in laid})
-        held = self.reader.prefill([prefixes[number] for number in used], [jobs[number].case for number in used])
-        slot = {number: place for place, number in enumerate(used)}
         most = max(1, ATTENDED * budget // held.mask.shape[1])
         for batch in batches([len(steps.ids) for _, _, steps in laid], budget, most):
             chosen = [laid[place] for place in batch]
             logits = self.reader.behind(
-                held, [slot[number] for number, _, _ in chosen], [steps for _, _, steps in chosen]
+                held, [slots[number] for number, _, _ in chosen], [steps for _, _, steps in chosen]
             )
             found |= self._of(jobs, chosen, logits)
         return found

@@ -40,6 +40,8 @@ from medprm_hf.scoring.files import ScoresRows
 from medprm_hf.scoring.results import StepScores
 
 INTENDED = "research, not for clinical use"
+REMEMBERED = 4
+"""Questions whose prefix is kept: VMP sends the candidates of a question one after the other."""
 _log = logging.getLogger(__name__)
 
 
@@ -71,6 +73,8 @@ class Service:
     def __init__(self, scorer: ScoresRows, limits: Limits | None = None) -> None:
         self.scorer = scorer
         self.limits = limits or Limits()
+        if hasattr(scorer, "remember"):
+            scorer.remember = max(scorer.remember, REMEMBERED)
         self._queue: asyncio.Queue[tuple[dict[str, Any], asyncio.Future[Any]]] = asyncio.Queue()
         self._thread = ThreadPoolExecutor(1, "scoring")
         self._worker: asyncio.Task[None] | None = None

@@ -244,3 +244,17 @@ def test_attention_to_one_prefix_is_attention_to_a_copy_of_it(
     monkeypatch.setattr(one.reader, "plain", False)
     for mine, other in zip(shared, one.score_rows(table), strict=True):
         assert mine.p_plus == pytest.approx(other.p_plus, abs=5e-6)
+
+
+@pytest.mark.parametrize("case", [("text", "marker"), ("vision", "chat")], ids="-".join)
+def test_prefixes_are_kept_for_callers_of_one_solution(case: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    one = scorer(*case)
+    one.remember = 1
+    read: list[int] = []
+    prefill = one.reader.prefill
+    monkeypatch.setattr(one.reader, "prefill", lambda *args: read.append(1) or prefill(*args))
+    table = rows((3, 2, 1))
+    for row in table:
+        assert one.score_rows([row])[0].p_plus == pytest.approx(plain(one, row), abs=5e-6)
+    assert len(read) == 3
+    assert largest_gap(one, table[:1], one.score_rows(table[:1])) <= 5e-6 and len(read) == 4
