@@ -13,7 +13,7 @@ import typer
 from medprm_hf.cli_journal import journal
 from medprm_hf.cli_models import register
 from medprm_hf.cli_phantom import phantom
-from medprm_hf.errors import BudgetError, ConfigError, MedPRMError
+from medprm_hf.errors import BudgetError, ConfigError, MedPRMError, PendingError
 from medprm_hf.registry import near
 
 app = typer.Typer(
@@ -34,6 +34,8 @@ RECIPES = resources.files("medprm_hf") / "recipes"
 
 BUDGET_SPENT = 3
 """Exit code when the budget, or the account's quota, is spent."""
+COME_BACK = 4
+"""Exit code when a provider's batch is under way."""
 
 Settings = Annotated[
     list[str],
@@ -286,12 +288,14 @@ def _money(budget: float | None, prices: Path | None = None) -> tuple[str, ...]:
 
 
 def main() -> None:
-    """Entry point: our own errors are messages, not tracebacks; a spent budget leaves with 3, Ctrl-C with 130."""
+    """Entry point: our own errors are messages, not tracebacks; a spent budget leaves with 3, Ctrl-C with 130,
+    and a run that waits for a provider's batch with 4."""
     try:
         sys.exit(app(standalone_mode=False))  # Ctrl-C comes back as 130
     except MedPRMError as error:
         typer.secho(f"error: {error}", fg="red", err=True)
-        sys.exit(BUDGET_SPENT if isinstance(error, BudgetError) else 1)
+        later = COME_BACK if isinstance(error, PendingError) else 1
+        sys.exit(BUDGET_SPENT if isinstance(error, BudgetError) else later)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(130)
     except Exception as error:

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from medprm_hf.errors import BudgetError, StoreError
+from medprm_hf.errors import BudgetError, PendingError, StoreError
 from medprm_hf.recipe import Recipe
 from medprm_hf.runs.finish import export_file, finish, is_kept, solution_rows
 from medprm_hf.runs.money import said, spending
@@ -52,6 +52,12 @@ def _carry_out(run: Run) -> dict[str, Any]:
             run.build(progress)
     except BudgetError as error:
         _say_spent(run, error)
+        raise
+    except PendingError:
+        console.print("\n[yellow]stopped[/yellow]: answers are on their way")
+        _status_table(run)
+        _say_batches(run)
+        console.print(f"all answers are kept. Come back with: medprm resume {run.directory}")
         raise
     except KeyboardInterrupt:
         console.print(
@@ -104,9 +110,28 @@ def show_status(directory: Path) -> None:
     """Prints stages × shards with rows, errors, seconds and money."""
     run = Run.resume(directory)
     _status_table(run)
+    _say_batches(run)
     count = run.shard_count()
     if any(run.done(index) < max(1, count) for index in range(len(run.stages))):
         console.print(f"go on with: medprm resume {directory}")
+
+
+def _say_batches(run: Run) -> None:
+    """Names the providers' batches that are under way."""
+    from medprm_hf.backends.batch_notes import BatchNotes, age
+    from medprm_hf.backends.journal import Journal
+
+    file = run.directory / "journal.sqlite"
+    if not file.is_file():
+        return
+    with Journal(file, readonly=True) as journal:
+        for batch in BatchNotes(journal).under_way():
+            name = batch.provider or "not confirmed"
+            console.print(
+                f"batch under way: {batch.identity}, {name}: {batch.requests:,} requests, {age(batch)}; last heard: "
+                f"{batch.said}",
+                highlight=False,
+            )
 
 
 def _status_table(run: Run) -> None:
@@ -169,9 +194,7 @@ def _show(run: Run, report: dict[str, Any], seconds: float) -> None:
     )
     if report["reviewed_steps"]:
         share, copied = report["reviewed_steps"] / counts["steps"], report.get("copied_reviews", 0)
-        console.print(
-            f"reviewed: {report['reviewed_steps']} steps ({share:.0%}); their word holds for {copied} copies"
-        )
+        console.print(f"reviewed: {report['reviewed_steps']} steps ({share:.0%}); their word holds for {copied} copies")
     if report["signals"]:
         console.print(_signals_table(report))
         console.print(_recall_table(report))

@@ -23,7 +23,7 @@ from medprm_hf.backends import open_backend
 from medprm_hf.backends.books import books
 from medprm_hf.backends.open import identity_of
 from medprm_hf.backends.protocol import Usage
-from medprm_hf.errors import ConfigError, StoreError
+from medprm_hf.errors import ConfigError, PendingError, StoreError
 from medprm_hf.formats import open_format
 from medprm_hf.ids import content_hash
 from medprm_hf.loading import open_source
@@ -149,9 +149,17 @@ class Run:
         todo = [n for n, marker in enumerate(markers) if not marker or marker["fingerprint"] != fingerprint]
         stage = self._taught(index, count, fingerprint) if todo else self.stages[index]
         progress(name, count - len(todo), count)
-        for done, number in enumerate(todo, start=count - len(todo) + 1):
-            self._shard(stage, index, number, fingerprint)
+        done, pending = count - len(todo), []
+        for number in todo:
+            try:
+                self._shard(stage, index, number, fingerprint)
+            except PendingError as error:  # its batch is submitted: so may the other shards' be
+                pending.append(error)
+                continue
+            done += 1
             progress(name, done, count)
+        if pending:
+            raise PendingError(f"{name}: {len(pending)} of {count} shards wait for batches. {pending[0]}", "batch")
         return len(todo)
 
     def _taught(self, index: int, count: int, fingerprint: str) -> Stage:

@@ -24,6 +24,8 @@ from medprm_hf.errors import MedPRMError
 
 ASKED = ("openai", "gemini")
 """Backends that ask a server: probed with two attempts and half a minute a request."""
+_OF_BOTH = ("base_url", "api_key_env", "thinking", "logprobs", "context", "max_image_bytes")
+"""Options that mean the same with `batch=1` and without."""
 TOKENS = 16
 SCHEMA = {
     "type": "object",
@@ -165,6 +167,10 @@ def _patient(spec: str) -> str:
     """The spec of a server with two attempts and half a minute, where it says nothing else."""
     if spec.partition(":")[0] not in ASKED:
         return spec
+    target, _, options = spec.partition("?")
+    if "batch=1" in options.split("&"):  # asked directly: a batch would answer tomorrow
+        kept = [option for option in options.split("&") if option.partition("=")[0] in _OF_BOTH]
+        spec = f"{target}?{'&'.join(kept)}" if kept else target
     extra = [option for option in ("attempts=2", "timeout=30") if f"{option.split('=')[0]}=" not in spec]
     return f"{spec}{'&' if '?' in spec else '?'}{'&'.join(extra)}" if extra else spec
 

@@ -139,15 +139,15 @@ def test_prompt_continuation_is_named(served: Backend, vllm_phantom: VllmServer)
     assert reply.continuation == "prompt" and len(reply.completions) == 1
 
 
-def test_eight_samples_in_one_call(inside: Backend, served: Backend) -> None:
-    """n = 8: all arrive, they differ, repeat with their seed, and look like ours (mean log-probability)."""
+def test_sixteen_samples_in_one_call(inside: Backend, served: Backend) -> None:
+    """n = 16: all arrive, they differ, repeat with their seed, and look like ours (mean log-probability)."""
     sampling = Sampling(temperature=0.8, max_tokens=64, seed=1)
-    requests = [ask(row, 8, sampling) for row in ROWS]
+    requests = [ask(row, 16, sampling) for row in ROWS]
     found = served.complete(requests)
-    assert all(len(reply.completions) == 8 for reply in found)
+    assert all(len(reply.completions) == 16 for reply in found)
     assert sum(len({done.text for done in reply.completions}) > 1 for reply in found) >= SCENES // 2
     assert texts(served, requests[:3]) == [[done.text for done in reply.completions] for reply in found[:3]]
-    # 1,280 solutions' worth of tokens would be needed to tell 5 % apart; 160 on each side must be near.
+    # 1,280 solutions' worth of tokens would be needed to tell 5 % apart; 320 on each side must be near.
     means = [
         statistics.mean(sum(done.logprobs or ()) for reply in replies for done in reply.completions)
         for replies in (found, inside.complete(requests))
