@@ -47,8 +47,26 @@ class QuestionsSpec:
     """Questions with more options than this are dropped."""
     needs_answer: bool = True
     """Drop questions without a gold answer (rollouts need one; a judge does not)."""
+    identifiers: Literal["hold", "mask", "ignore"] = "hold"
+    """Texts that may name a patient: held back for a person, masked by their kind, or taken as they are."""
+    burned_in: Literal["hold", "ignore"] = "ignore"
+    """Images in which writing is suspected: held back for a person (DICOM sources: hold), or taken as they are."""
+    keep: Literal["all", "diagnostic"] = "all"
+    """diagnostic: only questions for a diagnosis, next step or finding; no yes/no, counting, technique, anatomy."""
+    duplicates: Literal["drop", "keep"] = "drop"
+    """Questions that say the same of the same image (or of none): the first is kept, or all."""
+    image_distance: Annotated[int, Field(ge=0, le=8)] | None = None
+    """Bits of 64 in which two images' perceptual hashes may differ to count as one image; null: equal bytes alone."""
     split: str | None = None
     """Split written to rows that have none."""
+    splits: dict[str, Share] | None = None
+    """Shares of the splits for rows that have none, such as {train: 0.8, development: 0.1, test: 0.1}."""
+    domains: dict[str, Share] | None = None
+    """Shares of radiology, pathology and clinical to sample down to (published: 0.4, 0.3, 0.3)."""
+    difficulties: dict[str, dict[str, Share]] | None = None
+    """Per domain the shares of easy, medium, hard to sample down to (radiology 0.3, 0.5, 0.2; see docs)."""
+    seed: int = 0
+    """Seed of splits and samples."""
 
 
 @dataclass(frozen=True, config=_STRICT)

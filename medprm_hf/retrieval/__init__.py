@@ -1,7 +1,6 @@
 """Evidence for a question: passages by BM25 and a dense encoder, similar cases by their images.
 
 chunking    a document cut into passages by tokens, with overlap; the token budget of a prompt
-duplicates  passages that say the same, found by MinHash
 corpus      JSONL, Parquet, text files and folders to passages with id, source and licence
 lexical     BM25 over passages, whole batches of queries at once
 vectors     inner-product search over normalised vectors: exact, then IVF; extended without rebuild

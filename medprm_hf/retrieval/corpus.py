@@ -18,7 +18,7 @@ from typing import Any
 from medprm_hf.errors import DataError
 from medprm_hf.ids import content_hash
 from medprm_hf.retrieval.chunking import chunks
-from medprm_hf.retrieval.duplicates import twins
+from medprm_hf.text.duplicates import twins
 
 TEXT_KEYS = ("text", "contents", "content", "passage", "body", "abstract")
 ID_KEYS = ("id", "doc_id", "passage_id", "_id", "pmid")

@@ -94,8 +94,9 @@ def _dropped_questions(run: Run) -> Iterator[dict[str, Any]]:
         batch = run.shards.read("questions", number, ("question_status", "question_reason"))
         ids = run.shards.read(SOURCE, number, ("question_id",))["question_id"]
         for name, status, reason in zip(ids, batch["question_status"], batch["question_reason"], strict=True):
-            if status == "dropped":
-                yield {"question_id": name, "solution_id": None, "stage": "questions", "reason": reason}
+            if status in ("dropped", "needs_review"):
+                held = "needs_review: " if status == "needs_review" else ""
+                yield {"question_id": name, "solution_id": None, "stage": "questions", "reason": held + reason}
 
 
 def _dropped_solutions(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:

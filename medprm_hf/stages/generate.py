@@ -68,8 +68,8 @@ class Generate(GenerateSpec):
         open_backend(self.backend)
 
     def __call__(self, batch: Mapping[str, list[Any]]) -> Batch:
-        """All columns of the batch, one row a solution; dropped questions have none."""
-        rows = [row for row in rows_of(self, batch) if row["question_status"] != "dropped"]
+        """All columns of the batch, one row a solution; dropped and held questions have none."""
+        rows = [row for row in rows_of(self, batch) if row["question_status"] not in ("dropped", "needs_review")]
         backend = open_backend(self.backend)
         asked = [_Open(row, self.solutions) for row in rows]
         if self.reuse_rollouts:

@@ -1,83 +1,109 @@
-"""questions: which questions are worth asking. Reads the source's columns, adds question_status, question_reason
-and split.
+"""questions: which questions are worth asking, and in which split. Reads the source's columns, adds question_status,
+question_reason and split; where it masks identifiers or a model writes the question, it also settles those columns.
 
-A broken or missing image, options that are empty, doubled or too many, a gold answer that is no option: the
-question is dropped with the reason, and everybody can read it in the run's `dropped.jsonl`.
+    kept           goes on                                   dropped       is gone, with its reason
+    written        goes on; a model wrote it from the image  needs_review  is sent to no model until a person looked
+
+Dropped: what cannot be worked on (question_checks.py), what repeats an earlier question, what stands in two splits,
+what is over the mix. Learns over the whole run which questions belong together (question_groups.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from medprm_hf.errors import ImageError
-from medprm_hf.imaging.load import load_image
+from medprm_hf.errors import ConfigError
 from medprm_hf.schema import written_by
 from medprm_hf.specs import QuestionsSpec
 from medprm_hf.stages.base import Batch, Row, columns_of, rows_of
+from medprm_hf.stages.question_checks import drop_reason, hold_reason
+from medprm_hf.stages.question_groups import STRICTNESS, Groups, own_group, place_of, split_of
+from medprm_hf.stages.question_mix import Ticket, check_mix, domain_of, left_out, limits_of
+from medprm_hf.text.identifiers import mask
+
+SETTLED = ("question", "turns", "options", "answer", "answer_index", "clinical_context", "difficulty")
+"""Source columns that are given on as the questions stage leaves them."""
 
 
 @dataclass(frozen=True)
 class Questions(QuestionsSpec):
     """Keeps the questions that can be worked on; see the module."""
 
-    reads: ClassVar[tuple[str, ...]] = (
-        "question_id",
-        "question",
-        "image",
-        "options",
-        "answer",
-        "answer_index",
-    )
-    uses: ClassVar[tuple[str, ...]] = ("split",)
-    writes: ClassVar[tuple[str, ...]] = written_by("questions")
+    reads: ClassVar[tuple[str, ...]] = ("question_id", "question", "image", "options", "answer", "answer_index")
+    uses: ClassVar[tuple[str, ...]] = (
+        "split", "image_sha256", "image_notes", "turns", "clinical_context", "group", "modality", "difficulty",
+    )  # fmt: skip
+    writes: ClassVar[tuple[str, ...]] = (*written_by("questions"), *SETTLED)
+
+    learnt: str = field(default="", repr=False)
+    """JSON of what belongs together over the run; learnt within each batch where it is empty."""
 
     def check(self) -> None:
-        """Nothing to open."""
+        """Refuses shares that are none."""
+        check_mix(self.domains, self.difficulties)
+        for name in self.splits or {}:
+            if name not in STRICTNESS:
+                raise ConfigError(f"questions.splits: {name!r} is none of {', '.join(STRICTNESS)}")
+        if self.splits and abs(sum(self.splits.values()) - 1) > 1e-6:
+            raise ConfigError(f"questions.splits: the shares add up to {sum(self.splits.values()):g}: make it 1")
+
+    def learn(self, batches: Iterable[Batch]) -> str:
+        """Which questions of the run belong together, which repeat another, and where the mixes end."""
+        groups, tickets = Groups(self.image_distance), {}
+        for batch in batches:
+            for row in map(self._masked, rows_of(self, batch)):
+                if drop_reason(self, row) is None:
+                    groups.add(row)
+                    tickets[row["question_id"]] = self._ticket(row)
+        known = groups.learnt()
+        if self.duplicates == "keep":
+            known["twins"] = {}
+        asked = [ticket for name, ticket in tickets.items() if name not in known["twins"]]
+        known["limits"] = limits_of(asked, self.domains, self.difficulties)
+        return json.dumps(known, sort_keys=True)
 
     def __call__(self, batch: Mapping[str, list[Any]]) -> Batch:
         """Adds status, reason and split to each question of the batch."""
-        rows = rows_of(self, batch)
-        return columns_of(self, rows, [self._row(row) for row in rows])
+        rows = [self._masked(row) for row in rows_of(self, batch)]
+        known = json.loads(self.learnt or self.learn([dict(batch)]))
+        return columns_of(self, rows, [self._row(row, known) for row in rows])
 
-    def _row(self, row: Row) -> Row:
-        reason = self._reason(row)
-        status = "dropped" if reason else "kept"
+    def _row(self, row: Row, known: dict[str, Any]) -> Row:
+        reason = drop_reason(self, row)
+        root = known["roots"].get(row["question_id"], own_group(row))
+        split = known["wishes"].get(root) or self.split or self._drawn(root)
+        reason = reason or self._place_reason(row, split, known)
+        held = None if reason else hold_reason(self, row)
         return {
-            "question_status": status,
-            "question_reason": reason,
-            "split": row.get("split") or self.split or "train",
+            **{name: row.get(name) for name in SETTLED},
+            "question_status": "dropped" if reason else "needs_review" if held else "kept",
+            "question_reason": reason or held,
+            "split": row.get("split") or split,
         }
 
-    def _reason(self, row: Row) -> str | None:
-        if not (row["question"] or "").strip():
-            return "no_question: the question is empty"
-        return self._image_reason(row) or self._options_reason(row)
+    def _drawn(self, root: str) -> str:
+        return split_of(root, self.splits, self.seed) if self.splits else "train"
 
-    def _image_reason(self, row: Row) -> str | None:
-        image = row["image"]
-        if image is None:
-            return None
-        try:
-            load_image(image)
-        except ImageError as error:
-            return f"image: {error}"
-        return None
+    def _place_reason(self, row: Row, split: str, known: dict[str, Any]) -> str | None:
+        """Why a question that could be asked has no place in the run."""
+        twin = known["twins"].get(row["question_id"])
+        if twin:
+            return f"duplicate: says the same as {twin}"
+        if row.get("split") and row["split"] != split:
+            return f"leak: its patient, image or text stands in {split} too, so it cannot be in {row['split']}"
+        return left_out(self._ticket(row), known["limits"], self.domains, self.difficulties)
 
-    def _options_reason(self, row: Row) -> str | None:
-        options, index = row["options"] or [], row["answer_index"]
-        texts = [option.strip().casefold() for option in options]
-        if "" in texts:
-            return f"options: option {texts.index('') + 1} of {len(texts)} is empty"
-        if len(set(texts)) < len(texts):
-            return f"options: {len(texts) - len(set(texts))} of {len(texts)} options are doubled"
-        if len(options) == 1 or len(options) > self.max_options:
-            return f"options: {len(options)} options; 2 to {self.max_options} can be asked (questions.max_options)"
-        if options and index is None and row["answer"] is not None:
-            return f"answer: {row['answer']!r} is none of the {len(options)} options"
-        if index is not None and not 0 <= index < len(options):
-            return f"answer: answer_index {index} is outside the {len(options)} options"
-        if self.needs_answer and row["answer"] is None and index is None:
-            return "no_gold: no gold answer, which rollouts need (questions.needs_answer=false for a judge alone)"
-        return None
+    def _ticket(self, row: Row) -> Ticket:
+        return Ticket(place_of(row["question_id"], self.seed), domain_of(row.get("modality")), row.get("difficulty"))
+
+    def _masked(self, row: Row) -> Row:
+        """The row with every suspected identifier replaced by its kind, where that is asked for."""
+        if self.identifiers != "mask":
+            return row
+        texts = {name: mask(row[name]) for name in ("question", "clinical_context", "answer") if row.get(name)}
+        options = [mask(option) for option in row.get("options") or []]
+        turns = [{**turn, "text": mask(turn["text"])} for turn in row.get("turns") or []] or row.get("turns")
+        return {**row, **texts, "options": options, "turns": turns}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from medprm_hf.errors import ConfigError, DataError
 from medprm_hf.retrieval.chunking import chunks, count_tokens, fit
 from medprm_hf.retrieval.corpus import CorpusSettings, passages_of, read_corpus
-from medprm_hf.retrieval.duplicates import twins
+from medprm_hf.text.duplicates import twins
 from tests.retrieval.conftest import BOOK, passage
 
 Write = Callable[..., Path]

@@ -186,7 +186,7 @@ def test_a_judge_that_talks_is_unparsed_never_wrong() -> None:
 
 
 def test_stages_work_in_datasets_map() -> None:
-    table = batch(question("m1"), question("m2"))
+    table = batch(question("m1"), question("m2", question="Which follow-up?"))
     questions = Dataset.from_dict(table, features=features(tuple(table)))
     kept_ones = questions.map(Questions(), batched=True)
     generate = Generate(backend=SOLVER, solutions=2)
