@@ -132,6 +132,7 @@ class BatchBackend:
         read = missing if result is None else self._provider.read(result, request, len(names))
         if isinstance(read, Failure):
             failures = dict.fromkeys(names, clean(read))
+            journal.record([Entry(n, self.recorded_as, request, call.places[n][1], failures[n]) for n in names])
             shared.meter.fail(self.identity, read.kind, len(names))
         else:
             answers = dict(zip(names, map(clean, read.answers), strict=False))

@@ -192,6 +192,9 @@ def test_errors_of_lines_are_named(spec: str, family: str, server: Provider, tmp
     bad, again, good = ask(spec, journal, asked())
     assert [place.kind for place in bad.places if isinstance(place, Failure)] == ["content_filter"] * 2
     assert len(again.completions) == len(good.completions) == 2 and len(server.paid) == 4
+    with Journal(journal, readonly=True) as own:
+        kinds = own.query("SELECT kind, count(*) FROM failures GROUP BY kind ORDER BY kind")
+    assert kinds == [("content_filter", 2), ("http_500", 2)]
 
 
 def test_waiting_for_it(spec: str, server: Provider, tmp_path: Path) -> None:
