@@ -2,9 +2,9 @@
 
 Every round, for every open solution: the exact posterior over the first wrong step (`first_error_model`), then for
 each prefix j and m = 1, 2, 4, 8, 16 rollouts the expected number of mislabelled steps afterwards. A solution is
-done when that number is below `sure`, or no rollout saves `price` of it any more. Where to roll out is chosen by a
-smoother loss, 2 p (1 - p) a step: it also rewards what does not yet turn a label, and so finds the step sooner (in
-the soft_errors world about +0.003 macro-F1 at as many rollouts). At most `per_round` are asked at once.
+done when that number is below `sure`, or no rollout saves enough of it any more (`price`). Where to roll out is chosen
+by a smoother loss, the mean of min(p, 1 - p) and 2 p (1 - p) a step: it also rewards what does not yet turn a label,
+and so finds the step sooner. At most `per_round` are asked at once.
 What the run has shown so far sets the priors (`first_error_fit`); they are kept in `state.learnt`.
 
     own answer right, siblings do well   → 1 or 2 rollouts of the last prefix, done: all `+`
@@ -21,12 +21,14 @@ import numpy as np
 
 from medprm_hf.errors import ConfigError
 from medprm_hf.labels.accuracy import RIGHT, UNKNOWN, WRONG
+from medprm_hf.labels.first_error_back import wrong_steps
 from medprm_hf.labels.first_error_fit import fit
-from medprm_hf.labels.first_error_model import Counts, Floats, Ints, posterior, predict
+from medprm_hf.labels.first_error_model import Counts, Floats, Ints, Posterior, posterior, predict
 from medprm_hf.labels.first_error_priors import Grid, Priors, default_priors
 from medprm_hf.labels.monte_carlo import Bools, Decision, Pairs, Problem, State, decision
 
 LOOKAHEAD = (1, 2, 4, 8, 16)
+NOTABLE = 0.02  # P(right again) of a solution from which on it is weighed where to look
 CHUNK = 512  # solutions whose lookahead is computed together: fits the processor's cache
 FIT_ROUNDS = frozenset((1, 2, 3, 4, 5, 6, 8, 10))  # and every fifth
 CLIMB_ROUNDS = frozenset((2, 3, 5, 8))  # rounds after which drift and trend are learnt too; and every tenth
@@ -36,15 +38,16 @@ CLIMB_ROUNDS = frozenset((2, 3, 5, 8))  # rounds after which drift and trend are
 class FirstError:
     """Bayesian search for the first wrong step, with priors learnt from the run itself."""
 
-    price: float = 0.0011
-    """Expected mislabelled steps that one more rollout has to save."""
-    sure: float = 0.13
+    price: float = 0.0017
+    """Mislabelled steps that one more rollout has to save in a solution where one is expected; where L are, sqrt(L)
+    times that: a doubtful solution has to promise more, for it often stays doubtful."""
+    sure: float = 0.18
     """A solution is done when its expected number of mislabelled steps falls below this."""
     per_round: int = 4
     """Most rollouts of one solution in one round."""
     overhead: float = 4.0
     """What starting a round for a solution costs, in rollouts: higher means fewer, larger rounds."""
-    max_rollouts: int = 112
+    max_rollouts: int = 150
     """Most rollouts of one solution."""
     pilot: int = 400
     """Solutions that are settled before the others are asked: these then begin with what was learnt from them."""
@@ -122,11 +125,23 @@ class FirstError:
         open_rows = np.flatnonzero((loss > self.sure) & (room > 0) & free.any(1))
         for begin in range(0, len(open_rows), CHUNK):
             rows = open_rows[begin : begin + CHUNK]
-            mean, square = predict(post, priors, rows)
-            steps, times, rate = best_probe(post.first_wrong[rows], mean, square, free[rows], self.overhead)
-            worth = rate > self.price
+            steps, times, rate = self._probe(post, priors, rows, free[rows])
+            worth = rate > self.price * np.sqrt(loss[rows])
             table[rows[worth], steps[worth]] = np.minimum(times, room[rows])[worth]
         return table
+
+    def _probe(self, post: Posterior, priors: Priors, rows: Ints, free: Bools) -> tuple[Ints, Ints, Floats]:
+        """`best_probe` for some rows; steps that may be right again are weighed only where that is likely enough."""
+        steps, times, rate = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64), np.zeros(len(rows))
+        wide = post.back[rows].sum(1) > NOTABLE
+        for again in (False, True):
+            some = np.flatnonzero(wide == again)
+            if len(some):
+                mean, square = predict(post, priors, rows[some], again)
+                weight = (post.hypotheses if again else post.first_wrong)[rows[some]]
+                found = best_probe(weight, mean, square, free[some], self.overhead)
+                steps[some], times[some], rate[some] = found
+        return steps, times, rate
 
 
 def learns_at(rounds: int) -> bool:
@@ -157,21 +172,20 @@ def groups(problem: Problem, state: State) -> Iterator[tuple[str, Ints, Counts]]
         yield (f"{rate:g}" if rate > 0 else OPEN), rows, everything.take(rows)
 
 
-def best_probe(
-    first_wrong: Floats, mean: Grid, square: Grid, free: Bools, overhead: float
-) -> tuple[Ints, Ints, Floats]:
+def best_probe(hypotheses: Floats, mean: Grid, square: Grid, free: Bools, overhead: float) -> tuple[Ints, Ints, Floats]:
     """The prefix (n,) and number of rollouts (n,) of the best next probe, and the best saving per rollout (n,).
 
     The saving is in expected mislabelled steps; the probe is the best under the smoother loss.
 
-    `mean` and `square` (n, S, K) are moments of the success rate at j if k is the first wrong step; outcomes of
-    m rollouts are beta-binomial given k, so the posterior after each outcome is exact in k.
+    `hypotheses` (n, H) are the first wrong steps k, perhaps followed by the pairs (see `Posterior.hypotheses`);
+    `mean` and `square` (n, S, H) are moments of the success rate at j under each. Outcomes of m rollouts are
+    beta-binomial given one, so the posterior after each outcome is exact.
     """
-    weight = first_wrong.astype(np.float32)
-    n, width, hypotheses = mean.shape
-    upto = (np.arange(hypotheses)[:, None] <= np.arange(width)).astype(np.float32)  # (K, S): k <= j
+    weight = hypotheses.astype(np.float32)
+    n, width, size = mean.shape
+    upto = wrong_steps(width, size > width + 1)
     now = weight @ upto
-    losses = np.stack([np.minimum(now, 1 - now), 2 * now * (1 - now)]).sum(2)
+    losses = np.stack([np.minimum(now, 1 - now), _smoother(now, 1 - now)]).sum(2)
     a, b = _beta(mean, square)
     saving, smooth = np.full(n, -1.0), np.full(n, -1.0)
     steps, rollouts = np.zeros(n, np.int64), np.zeros(n, np.int64)
@@ -194,7 +208,7 @@ def _beta(mean: Grid, square: Grid) -> tuple[Grid, Grid]:
 
 
 def _expected_losses(weight: Grid, a: Grid, b: Grid, times: int, upto: Grid) -> Grid:
-    """Expected mislabelled steps, and 2 p (1 - p), after `times` rollouts of prefix j, (2, n, S)."""
+    """Expected mislabelled steps, and the smoother loss, after `times` rollouts of prefix j, (2, n, S)."""
     n, width, hypotheses = a.shape
     chance = np.broadcast_to(weight[:, None], a.shape).copy()  # P(k and c successes), c = 0 first
     for i in range(times):
@@ -204,7 +218,13 @@ def _expected_losses(weight: Grid, a: Grid, b: Grid, times: int, upto: Grid) -> 
         wrong = (chance.reshape(-1, hypotheses) @ upto).reshape(n, width, width)
         right = chance.sum(2, keepdims=True) - wrong
         result[0] += np.minimum(wrong, right).sum(2)
-        result[1] += (2 * wrong * right / np.maximum(wrong + right, 1e-20)).sum(2)
+        result[1] += _smoother(wrong, right).sum(2)
         if hits < times:
             chance *= (times - hits) / (hits + 1) * (a + hits) / (b + times - hits - 1)
     return result
+
+
+def _smoother(wrong: Grid, right: Grid) -> Grid:
+    """Mean of min(p, 1 - p) and 2 p (1 - p), times wrong + right; p = wrong / (wrong + right)."""
+    mean: Grid = np.minimum(wrong, right) / 2 + wrong * right / np.maximum(wrong + right, 1e-20)
+    return mean

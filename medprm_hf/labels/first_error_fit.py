@@ -31,23 +31,29 @@ LADDERS = {"drift": DRIFTS, "trend": TRENDS}
 def fit(counts: Counts, priors: Priors, start: Priors, climb: bool = True, most: int = 4000) -> Priors:
     """Priors a few steps nearer to what the counts say; `start` is what holds them where counts are few.
 
-    With `climb` also moves along the ladders, at ten times the cost. Looks at about `most` solutions at most,
-    whole questions evenly spread, so that its cost has a bound.
+    With `climb` also moves along the ladders, at several times the cost. Looks at about `most` solutions, and for the
+    ladders at fewer, so that its cost has a bound.
     """
-    if len(counts.num_steps) > most:
-        every = -(-len(counts.num_steps) // most)
-        counts = counts.take(np.flatnonzero(counts.question % every == 0))
-    priors = _settle(counts, priors, start, 3)
+    counts = _some(counts, most)
     for name in LADDERS if climb else ():
-        priors = _climb(counts, priors, start, name)
-    return priors
+        priors = _climb(_some(counts, most * 3 // 8), priors, start, name)
+    return _settle(counts, priors, start, 3)
+
+
+def _some(counts: Counts, most: int) -> Counts:
+    """About `most` solutions, whole questions evenly spread; all where there are no more."""
+    every = -(-len(counts.num_steps) // most)
+    return counts if every < 2 else counts.take(np.flatnonzero(counts.question % every == 0))
 
 
 def _expectation_maximisation(counts: Counts, priors: Priors, start: Priors) -> Priors:
     post = posterior(counts, priors)
     n, width = post.p_right.shape
-    wrong = np.where(np.arange(width + 1)[None] < counts.num_steps[:, None], post.first_wrong, 0.0)
-    recovery = np.einsum("nk,rnk->r", wrong, post.recovery)
+    k = np.arange(width + 1)[None]
+    wrong = np.where(k < counts.num_steps[:, None], post.first_wrong, 0.0)
+    alone = np.where(k < counts.num_steps[:, None], post.hypotheses[:, : width + 1], 0.0)
+    recovery = np.einsum("nk,rnk->r", alone, post.recovery)
+    could = float(wrong[k < counts.num_steps[:, None] - 1].sum())
     position = _positions(wrong, counts.num_steps)
     return replace(
         priors,
@@ -55,6 +61,7 @@ def _expectation_maximisation(counts: Counts, priors: Priors, start: Priors) -> 
         level=_held(post.question_level.sum(0), start.level),
         recovery=_held(_bounded(recovery, start.recovery), start.recovery),
         position=_held(position, start.position),
+        back=float((post.back.sum() + PSEUDO * start.back) / (could + PSEUDO)) if post.back.size else priors.back,
     )
 
 

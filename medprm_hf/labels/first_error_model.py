@@ -13,6 +13,7 @@ The graph is a star (question) of chains (solutions), so sums over grids of z an
     posterior P(k | everything)                                           forward along the chain
     predict   mean and square mean of the success rate at j, given k      forward × backward, per k
 
+Where a later step may make up for a wrong one, pairs (k, right again from j) stand beside k: `first_error_back`.
 Arrays are float32, (n, S, G) with G = 28 levels or 18 recovery rates; about 10 µs a solution for a posterior.
 """
 
@@ -23,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from medprm_hf.labels.first_error_back import LEAST, Back, log_prior, pairs, predict_pairs
 from medprm_hf.labels.first_error_priors import LEVELS, RECOVERIES, Grid, Priors, hermite, kernel, position_prior
 
 Floats = NDArray[np.float64]
@@ -60,7 +62,9 @@ class Posterior:
     """What the counts say; rows as in the Counts."""
 
     first_wrong: Floats
-    """(n, S + 1) P(first wrong step = k)."""
+    """(n, S + 1) P(first wrong step = k), whether or not a later step is right again."""
+    back: Floats
+    """(n, P) P(pair), see `first_error_back`; P = 0 where the priors rule such pairs out."""
     question_level: Floats
     """(q, G) P(level of the question)."""
     recovery: Grid
@@ -71,12 +75,26 @@ class Posterior:
     """(n, S, G) level at j given the counts before j and that no step before j + 1 is wrong."""
     seen: Grid
     """(n, S, G) likelihood of the counts at j per level."""
+    seen_after: Grid
+    """(R, n, S) its log per recovery rate."""
 
     @property
     def p_right(self) -> Floats:
-        """(n, S) P(step is right) = P(first wrong step lies later)."""
-        right: Floats = np.clip(1 - self.first_wrong.cumsum(1)[:, :-1], 0, 1)
-        return right
+        """(n, S) P(step is right): the first wrong step lies later, or was made up for."""
+        right: Floats = 1 - self.first_wrong.cumsum(1)[:, :-1]
+        if self.back.shape[1]:
+            width = right.shape[1]
+            again = pairs(width)[1][:, None] <= np.arange(width)[None]
+            right += self.back @ again
+        return np.clip(right, 0, 1)
+
+    @property
+    def hypotheses(self) -> Floats:
+        """(n, S + 1 + P) P(first wrong step = k and never right again), then P(pair)."""
+        alone = self.first_wrong.copy()
+        for at, k in enumerate(pairs(alone.shape[1] - 1)[0] if self.back.shape[1] else ()):
+            alone[:, k] -= self.back[:, at]
+        return np.concatenate([np.maximum(alone, 0), self.back], 1)
 
 
 def posterior(counts: Counts, priors: Priors) -> Posterior:
@@ -85,16 +103,42 @@ def posterior(counts: Counts, priors: Priors) -> Posterior:
     level, recovery = np.array(priors.level, np.float32), np.array(priors.recovery, np.float32)
     seen, seen_after, scale = _likelihoods(counts, priors.noise)
     after, rates = _after(seen_after, recovery)
+    position = position_prior(priors, counts.num_steps)
     with np.errstate(divide="ignore"):
-        start = np.log(position_prior(priors, counts.num_steps)) + after
+        start = np.log(position) + after
     _answered(counts, start, seen)
-    messages, scales = _messages(start, seen, moves)
+    back = None
+    if priors.back >= LEAST and seen.shape[1] > 1:
+        start[_may_recover(counts.num_steps, start.shape[1])] += np.log1p(-priors.back)
+        back = Back.of(_pair_prior(counts, position, priors.back), counts.num_steps, seen, seen_after, recovery, moves)
+    messages, scales = _messages(start, seen, moves, back)
     cavity, question_level, evidence = _cavity(messages, counts.question, level)
     before, log_before = _forward(cavity, seen, moves)
     joint = start + log_before
+    if back is not None:
+        joint = np.concatenate([joint, back.joint(before, log_before)], 1)
     joint = np.exp(joint - joint.max(1, keepdims=True))
-    first_wrong = joint / joint.sum(1, keepdims=True)
-    return Posterior(first_wrong, question_level, rates, evidence + scales.sum() + scale, before, seen)
+    joint /= joint.sum(1, keepdims=True)
+    first_wrong, right_again = joint[:, : start.shape[1]].copy(), joint[:, start.shape[1] :]
+    if back is not None:
+        for at, k in enumerate(pairs(seen.shape[1])[0]):
+            first_wrong[:, k] += right_again[:, at]
+    evidence += float(scales.sum() + scale)
+    return Posterior(first_wrong, right_again, question_level, rates, evidence, before, seen, seen_after)
+
+
+def _may_recover(num_steps: Ints, columns: int) -> NDArray[np.bool_]:
+    """(n, S + 1) whether a step after k exists that could be right again."""
+    result: NDArray[np.bool_] = np.arange(columns)[None] < num_steps[:, None] - 1
+    return result
+
+
+def _pair_prior(counts: Counts, position: Floats, back: float) -> Floats:
+    """Log prior of each pair; a solution whose own answer is wrong does not end right."""
+    prior = log_prior(position, counts.num_steps, back)
+    if counts.own is not None:
+        prior[counts.own == 0] = -np.inf
+    return prior
 
 
 def _answered(counts: Counts, start: Floats, seen: Grid) -> None:
@@ -149,22 +193,25 @@ def _after(seen: Grid, recovery: Grid) -> tuple[Floats, Grid]:
     return np.log(total.astype(float)) + best, weight
 
 
-def _messages(start: Floats, seen: Grid, moves: Grid) -> tuple[Grid, Floats]:
+def _messages(start: Floats, seen: Grid, moves: Grid, back: Back | None = None) -> tuple[Grid, Floats]:
     """Each solution's evidence per level of its question, (n, G) with largest entry 1, and the log scale off it.
 
     `start` (n, S + 1) is log prior × evidence of an error at k. Backward: at level z the rest of the chain is
-    either an error here, or this step's counts and what follows.
+    either an error here (with `back` perhaps made up for), or this step's counts and what follows.
     """
     width, ones = seen.shape[1], np.ones(seen.shape[2], np.float32)
     scale = start[:, width].copy()
+    again, healed = back.here(width) if back is not None else (np.full(seen.shape[:2], -np.inf), seen)
     value = np.where(np.isfinite(scale), 1.0, 0.0).astype(np.float32)[:, None] * np.ones_like(seen[:, 0])
     for step in range(width - 1, -1, -1):
         # Beyond a solution's end nothing was counted, and its own "no error" column starts the walk.
         onward = value @ moves.T if step < width - 1 else value
-        base = np.maximum(scale, start[:, step])
+        base = np.maximum(np.maximum(scale, start[:, step]), again[:, step])
         base = np.where(np.isfinite(base), base, 0.0)
         kept, here = np.exp(scale - base), np.exp(start[:, step] - base)
         value = here.astype(np.float32)[:, None] + kept.astype(np.float32)[:, None] * seen[:, step] * onward
+        if back is not None:
+            value += np.exp(again[:, step] - base).astype(np.float32)[:, None] * healed[:, step]
         top = value @ ones
         scale = np.where(top > 0, base + np.log(np.where(top > 0, top, 1)), -np.inf)
         value = _cut((value / np.where(top > 0, top, 1)[:, None]).astype(np.float32, copy=False))
@@ -201,8 +248,11 @@ def _forward(cavity: Grid, seen: Grid, moves: Grid) -> tuple[Grid, Floats]:
     return before, evidence
 
 
-def predict(post: Posterior, priors: Priors, rows: Ints) -> tuple[Grid, Grid]:
-    """Mean and mean square of the success rate at step j if k is the first wrong step, (m, S, S + 1) each."""
+def predict(post: Posterior, priors: Priors, rows: Ints, again: bool = False) -> tuple[Grid, Grid]:
+    """Mean and mean square of the success rate at step j if k is the first wrong step, (m, S, S + 1) each.
+
+    With `again` also under each pair: (m, S, S + 1 + P), in the order of `Posterior.hypotheses`.
+    """
     moves = kernel(priors.trend, priors.drift)
     seen, before = post.seen[rows], post.before[rows]
     m, width, size = seen.shape
@@ -221,4 +271,8 @@ def predict(post: Posterior, priors: Priors, rows: Ints) -> tuple[Grid, Grid]:
         means = (sums[:, :2] / np.maximum(sums[:, 2:], TINY)).reshape(m, -1, 2)
         moments[:, :, step, step + 1 :] = means[:, ::-1].transpose(2, 0, 1)
         moments[:, :, step, : step + 1] = wrong[:, :, : step + 1]
+    if again:
+        recovery = np.array(priors.recovery, np.float32)
+        more = predict_pairs(before, seen, post.seen_after[:, rows], recovery, moves, moments, powers)
+        moments = np.concatenate([moments, more], 3)
     return moments[0], moments[1]

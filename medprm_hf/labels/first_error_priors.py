@@ -29,6 +29,7 @@ RECOVERIES = np.array(
 DRIFTS = (0.05, 0.1, 0.15, 0.2, 0.27, 0.36, 0.45, 0.57, 0.75)
 TRENDS = (-0.1, -0.05, 0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
 POSITION_BINS = 4
+BACK = 0.02  # where a run begins: enough to look for steps that are right again, little enough to forget them
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Priors:
     """Standard deviation of that change, log-odds."""
     noise: float = 0.1
     """Standard deviation of the recovery rate from step to step, natural log."""
+    back: float = 0.0
+    """Share of wrong solutions that a later step makes right again, among those that have a later step."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
@@ -74,7 +77,7 @@ def default_priors(chance: float) -> Priors:
     rate = RECOVERIES.astype(float)
     a, b = (chance * 8, (1 - chance) * 8) if chance > 0 else (1.0, 9.0)
     recovery = rate ** (a - 1) * (1 - rate) ** (b - 1) * np.gradient(rate)
-    return Priors(0.5, (1 / POSITION_BINS,) * POSITION_BINS, _shares(level), _shares(recovery))
+    return Priors(0.5, (1 / POSITION_BINS,) * POSITION_BINS, _shares(level), _shares(recovery), back=BACK)
 
 
 def _shares(weights: NDArray[np.float64]) -> tuple[float, ...]:

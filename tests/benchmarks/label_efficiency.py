@@ -84,7 +84,7 @@ def measure(worlds: Any, name: str, solutions: int, seed: int, kind: str, settin
     width = world.mask.shape[1]
     said = np.full((solutions, width), "?")
     filled = outcome.decision.labels
-    if settings.get("early_stop", True):  # what early stop left unsampled counts as wrong here
+    if kind != "first_error" and settings.get("early_stop", True):  # what early stop left unsampled counts as wrong
         filled = fill_after_first_wrong(filled, view.length)
     said[:, : filled.shape[1]] = filled
     labels = said == RIGHT
