@@ -58,6 +58,7 @@ def _columns(stage: str, *rows: tuple[str, str, str], per_step: bool = False) ->
 
 _TURN = "{role: str, text: str}"
 _GENERATOR = "{model: str, prompt: str, temperature: float, top_p: float, max_tokens: int, seed: int, origin: str}"
+_WRITER = "{model: str, prompt: str, tries: int, explanation: str}"
 _METHOD = (
     "{estimator: str, completer: str, continuation: str, temperature: float, k: int, seed: int, rounds: int, "
     "options: str, chance: str, empty_correct: int, empty_total: int, learnt: str}"
@@ -92,6 +93,7 @@ COLUMNS: tuple[Column, ...] = (
         ("question_status", "str", "kept, dropped, written or needs_review."),
         ("question_reason", "str", "Why it was dropped or needs review; null if kept."),
         ("split", "str", "train, development or test."),
+        ("question_writer", _WRITER, "Model that wrote the question, its tries and explanation; null for a source's."),
     ),
     *_columns(
         "generate",

@@ -39,6 +39,21 @@ DEFAULT_STAGES: tuple[StageName, ...] = (
 
 
 @dataclass(frozen=True, config=_STRICT)
+class WriteSpec:
+    """A vision model that writes questions for images that have none."""
+
+    backend: str | None = None
+    """Model that writes, as `kind:model?options`; null: images without a question are dropped."""
+    prompt: Literal["diagnostic", "findings"] = "diagnostic"
+    """What the question should ask for."""
+    retries: Annotated[int, Field(ge=0, le=5)] = 2
+    """Times that an answer which cannot be used is sent back with what is wrong with it."""
+    temperature: Temperature = 0.7
+    max_tokens: Count = 1024
+    seed: int = 0
+
+
+@dataclass(frozen=True, config=_STRICT)
 class QuestionsSpec:
     """Which questions are worth asking; the rest are dropped with a reason."""
 
@@ -65,8 +80,15 @@ class QuestionsSpec:
     """Shares of radiology, pathology and clinical to sample down to (published: 0.4, 0.3, 0.3)."""
     difficulties: dict[str, dict[str, Share]] | None = None
     """Per domain the shares of easy, medium, hard to sample down to (radiology 0.3, 0.5, 0.2; see docs)."""
+    write: WriteSpec = WriteSpec()
+    """Questions for images without one."""
     seed: int = 0
     """Seed of splits and samples."""
+
+    @property
+    def backend(self) -> str | None:
+        """The model that writes questions, which the run counts and pays for; None for none."""
+        return self.write.backend
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -266,4 +288,5 @@ def backends_of(section: Any) -> tuple[str, ...]:
     """The models that a section asks; none for one that asks no model."""
     if isinstance(section, JudgeSpec):
         return section.judges()
-    return (section.backend,) if hasattr(section, "backend") else ()
+    asked = getattr(section, "backend", None)
+    return (asked,) if asked else ()

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from medprm_hf.backends import open_backend
 from medprm_hf.errors import ConfigError
 from medprm_hf.schema import written_by
 from medprm_hf.specs import QuestionsSpec
@@ -22,6 +23,7 @@ from medprm_hf.stages.base import Batch, Row, columns_of, rows_of
 from medprm_hf.stages.question_checks import drop_reason, hold_reason
 from medprm_hf.stages.question_groups import STRICTNESS, Groups, own_group, place_of, split_of
 from medprm_hf.stages.question_mix import Ticket, check_mix, domain_of, left_out, limits_of
+from medprm_hf.stages.question_writing import lacks_question, write_questions
 from medprm_hf.text.identifiers import mask
 
 SETTLED = ("question", "turns", "options", "answer", "answer_index", "clinical_context", "difficulty")
@@ -42,7 +44,9 @@ class Questions(QuestionsSpec):
     """JSON of what belongs together over the run; learnt within each batch where it is empty."""
 
     def check(self) -> None:
-        """Refuses shares that are none."""
+        """Refuses shares that are none; opens the model that writes."""
+        if self.write.backend:
+            open_backend(self.write.backend)
         check_mix(self.domains, self.difficulties)
         for name in self.splits or {}:
             if name not in STRICTNESS:
@@ -55,7 +59,9 @@ class Questions(QuestionsSpec):
         groups, tickets = Groups(self.image_distance), {}
         for batch in batches:
             for row in map(self._masked, rows_of(self, batch)):
-                if drop_reason(self, row) is None:
+                if self.write.backend and lacks_question(row):
+                    groups.add(row)
+                elif drop_reason(self, row) is None:
                     groups.add(row)
                     tickets[row["question_id"]] = self._ticket(row)
         known = groups.learnt()
@@ -69,19 +75,24 @@ class Questions(QuestionsSpec):
         """Adds status, reason and split to each question of the batch."""
         rows = [self._masked(row) for row in rows_of(self, batch)]
         known = json.loads(self.learnt or self.learn([dict(batch)]))
+        if self.write.backend:
+            rows = write_questions(self.write, rows)
         return columns_of(self, rows, [self._row(row, known) for row in rows])
 
     def _row(self, row: Row, known: dict[str, Any]) -> Row:
-        reason = drop_reason(self, row)
+        problem, writer = row.get("write_problem"), row.get("question_writer")
+        reason = f"unwritten: {problem}" if problem else drop_reason(self, row)
         root = known["roots"].get(row["question_id"], own_group(row))
         split = known["wishes"].get(root) or self.split or self._drawn(root)
         reason = reason or self._place_reason(row, split, known)
         held = None if reason else hold_reason(self, row)
         return {
             **{name: row.get(name) for name in SETTLED},
-            "question_status": "dropped" if reason else "needs_review" if held else "kept",
+            "question_status": "dropped" if reason else "needs_review" if held else _good(writer),
             "question_reason": reason or held,
             "split": row.get("split") or split,
+            "question_writer": writer,
+            "errors": row.get("write_errors", []),
         }
 
     def _drawn(self, root: str) -> str:
@@ -94,6 +105,8 @@ class Questions(QuestionsSpec):
             return f"duplicate: says the same as {twin}"
         if row.get("split") and row["split"] != split:
             return f"leak: its patient, image or text stands in {split} too, so it cannot be in {row['split']}"
+        if row.get("question_writer"):
+            return None  # it had no difficulty when the mix was drawn
         return left_out(self._ticket(row), known["limits"], self.domains, self.difficulties)
 
     def _ticket(self, row: Row) -> Ticket:
@@ -107,3 +120,8 @@ class Questions(QuestionsSpec):
         options = [mask(option) for option in row.get("options") or []]
         turns = [{**turn, "text": mask(turn["text"])} for turn in row.get("turns") or []] or row.get("turns")
         return {**row, **texts, "options": options, "turns": turns}
+
+
+def _good(writer: Any) -> str:
+    """The status of a question that goes on."""
+    return "written" if writer else "kept"
