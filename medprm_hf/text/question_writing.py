@@ -53,7 +53,7 @@ Answer with JSON only:
 "difficulty": "medium", "explanation": "..."}}
 clinical_context: 1 to 3 sentences on an invented patient (age, sex, complaint), no name, date or answer.
 options: exactly four, of like length, one right. answer: the right option, word for word.
-difficulty: easy, medium or hard. explanation: what in the image shows the answer, and why each other option is wrong."""
+difficulty: easy, medium or hard. explanation: what in the image shows the answer, and why the others are wrong."""
 
 
 @dataclass(frozen=True)
