@@ -160,7 +160,8 @@ class AsyncBackend:
             done(number, reply)
 
         feed = Feed(requests, booked, self.identity, shared, self.recorded_as)
-        crew = Crew(lambda job: self._fill(job, feed, crew, shared), feed, lanes.slots)
+        # Half as many hands more than slots: a slot is never empty while an answer is being put on file.
+        crew = Crew(lambda job: self._fill(job, feed, crew, shared), feed, lanes.slots * 3 // 2)
         await crew.work()
 
     async def _fill(self, job: Job, feed: Feed, crew: Crew, shared: Books) -> None:
