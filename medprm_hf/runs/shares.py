@@ -34,7 +34,7 @@ def shares(rows: Sequence[Row], spec: ReportSpec) -> dict[str, Any]:
         "plus": share_plus(rows),
         "by_difficulty": _by(rows, "difficulty"),
         "by_modality": _by(rows, "modality"),
-        "questions": {name: _questions(rows, name) for name in ("difficulty", "modality", "source")},
+        "questions": {name: _questions(rows, name) for name in ("difficulty", "modality", "source", "question_status")},
         "steps": steps(rows, spec),
         "refused": refused(rows),
         "evidence": evidence(rows),

@@ -1,6 +1,7 @@
 """17 real figures with a textbook as evidence, against a real HTTP server that plants faults: each is found.
 
-The server knows a question by the bytes of its image. Each solution it writes says "path 0" (right) or "path 1"
+The server knows a figure by the bytes of its image. It writes the questions (its knowledge of the answers stands for
+the captions, which it is never sent). Each solution it writes says "path 0" (right) or "path 1"
 (wrong from its second step on); whoever continues a path ends where it leads; the judge cites the first words of the
 first passage it was given. What is planted where stands in FAULTS.
 """
@@ -34,6 +35,7 @@ FAULTS = {
     "doubled": "502ab_Thin_Skin_versus_Thick_Skin",
     "not_given": "506_Layers_of_the_Dermis",
     "not_in_passage": "511_Hair_Follicle",
+    "mended": "0319_Multinucleate_Muscle_Tissue_Micrograph",
     "prose": "520_Eczema",
     "injection": "814_Radiograph_of_Hand",
     "html": "2231_Kaposis_Sacroma_Lesions",
@@ -50,7 +52,7 @@ class Scripted:
 
     def __init__(self, rows: list[dict[str, Any]], images: dict[str, str]) -> None:
         self.name = images
-        self.gold = {row["question_id"]: row["answer"] for row in rows}
+        self.rows = {row["question_id"]: row for row in rows}
         self.sent: Counter[tuple[str, str]] = Counter()
         self.texts: list[tuple[str, str]] = []
 
@@ -62,16 +64,33 @@ class Scripted:
         text = "\n".join(part["text"] for part in parts if part["type"] == "text")
         last = body["messages"][-1]
         prefix = str(last["content"]) if last["role"] == "assistant" else ""
-        kind = "judge" if "Answer with JSON only" in text else "rollout" if prefix else "generate"
+        asked = "Answer with JSON only" in text
+        kind = "write" if "Write one multiple-choice question" in text else "judge" if asked else "generate"
+        kind = "rollout" if prefix else kind
         self.sent[kind, name] += 1
         self.texts.append((kind, json.dumps(body["messages"])))
+        if kind == "write":
+            return answer(body, [self.question(name)])
         if kind == "judge":
             return answer(body, [self.judge(name, text)])
         places = range(body.get("n", 1))
         return answer(body, [self.rest(name, prefix) if prefix else self.solution(name, i % 2) for i in places])
 
+    def question(self, name: str) -> str:
+        if name == FAULTS["mended"] and self.sent["write", name] == 1:
+            return "A fine picture. What tissue is it?"
+        options = list(self.rows[name]["options"])
+        said = options["ABCD".index(self.rows[name]["answer"])]
+        if name == FAULTS["doubled"]:
+            options[-1] = options[0]
+        return json.dumps(
+            {"clinical_context": "An adult is seen in a clinic.", "question": "What is the most likely finding?",
+             "options": options, "answer": said, "difficulty": self.rows[name]["difficulty"],
+             "explanation": "The image shows it."}
+        )  # fmt: skip
+
     def letter(self, name: str, right: bool) -> str:
-        gold = self.gold[name]
+        gold = self.rows[name]["answer"]
         return gold if right else "ABCD"[("ABCD".index(gold) + 1) % 4]
 
     def solution(self, name: str, path: int) -> str:
@@ -117,10 +136,10 @@ class Built:
     """A run, its report and what the server received."""
 
     def __init__(self, folder: Path, server: Server) -> None:
-        rows = questions(folder / "questions.jsonl")
-        at = next(row for row in rows if row["question_id"] == FAULTS["doubled"])
-        at["options"][-1] = at["options"][0]
-        (folder / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        rows = questions(folder / "all.jsonl")
+        known = ("question_id", "image", "modality", "source", "license")
+        lines = [json.dumps({name: row[name] for name in known}) + "\n" for row in rows]
+        (folder / "questions.jsonl").write_text("".join(lines), encoding="utf-8")
         # Images come in without their EXIF, so their hashes are taken where the run takes them.
         source = {"path": str(folder / "questions.jsonl")}
         images = {row["image_sha256"]: row["question_id"] for row in open_source("table", **source)}
@@ -132,6 +151,7 @@ class Built:
             "name": "openstax",
             "source": {"name": "table", **source},
             "stages": ["questions", "generate", "rollout", "retrieve", "judge", "merge", "select"],
+            "questions": {"write": {"backend": backend}},
             "generate": {"backend": backend, "solutions": 2},
             "rollout": {"backend": backend, "k": 4},
             "retrieve": {"corpus": [CORPUS], "encoder": "none", "passages": 3, "indexes": str(folder / "indexes")},
@@ -161,14 +181,25 @@ def test_rows_in_are_rows_out_plus_reasons(built: Built) -> None:
     assert (counts["questions_dropped"], counts["questions_without_solution"]) == (1, 2)
     assert counts["solutions"] == counts["solutions_kept"] + built.report["drop_reasons"].get("select: no_label", 0)
     assert {FAULTS["doubled"], FAULTS["unreadable"], FAULTS["short"]} <= set(built.dropped)
-    assert "options are doubled" in built.dropped[FAULTS["doubled"]]["reason"]
+    assert built.dropped[FAULTS["doubled"]]["reason"].startswith("unwritten: options")
     assert "unreadable_answer" in built.dropped[FAULTS["unreadable"]]["reason"]
     assert "too_few_steps" in built.dropped[FAULTS["short"]]["reason"]
     assert set(built.report["shares"]["refused"]) == {"unreadable_answer", "too_few_steps"}
 
 
+def test_questions_are_written_mended_and_their_provenance_kept(built: Built) -> None:
+    assert built.script.sent["write", FAULTS["doubled"]] == 3, "sent back twice with what is wrong"
+    assert built.script.sent["write", FAULTS["mended"]] == 2
+    for (name, _), row in built.rows.items():
+        said = built.script.rows[name]
+        assert (row["question_status"], row["options"], row["answer_index"]) == (
+            "written", said["options"], "ABCD".index(said["answer"]),
+        )  # fmt: skip
+        assert row["question_writer"]["tries"] == (2 if name == FAULTS["mended"] else 1)
+
+
 def test_labels_follow_from_the_paths(built: Built) -> None:
-    planted = set(FAULTS.values()) - {FAULTS["injection"]}
+    planted = set(FAULTS.values()) - {FAULTS["injection"], FAULTS["mended"]}
     plain = [key for key in built.rows if key[0] not in planted]
     assert len(plain) == 16
     for name, path in plain:
@@ -231,7 +262,7 @@ def test_html_in_a_step_stays_text(built: Built) -> None:
 
 
 def test_captions_and_alt_texts_are_sent_to_nobody(built: Built) -> None:
-    assert {kind for kind, _ in built.script.texts} == {"generate", "rollout", "judge"}
+    assert {kind for kind, _ in built.script.texts} == {"write", "generate", "rollout", "judge"}
     assert {name for kind, text in built.script.texts for name in leaks(text)} == set()
     assert leaks(f"so {figures()[5]['caption']}") == ["520_Eczema"], "the check finds one that is there"
     for kind, text in built.script.texts:
@@ -239,8 +270,9 @@ def test_captions_and_alt_texts_are_sent_to_nobody(built: Built) -> None:
 
 
 def test_each_request_carries_its_image(built: Built) -> None:
-    asked = {name for kind, name in built.script.sent if kind == "generate"}
-    assert asked == {name_of(figure) for figure in figures()} - {FAULTS["doubled"]}
+    everything = {name_of(figure) for figure in figures()}
+    assert {name for kind, name in built.script.sent if kind == "write"} == everything
+    assert {name for kind, name in built.script.sent if kind == "generate"} == everything - {FAULTS["doubled"]}
 
 
 def test_the_report_says_what_was_not_measured(built: Built) -> None:
@@ -250,4 +282,5 @@ def test_the_report_says_what_was_not_measured(built: Built) -> None:
     assert states["share of +, all questions"] in ("met", "missed")
     assert built.report["agreement"] is None and built.report["signals"] is None
     assert built.report["simulated"] == []
+    assert "14 of the 14 questions were written by a model" in built.page
     assert built.report["errors"]["judge: unparsed"] == 4
