@@ -21,7 +21,7 @@ def journal_stats(where: Where) -> None:
     """
     from rich.console import Console
 
-    from medprm_hf.backends.journal_commands import stats_table
+    from medprm_hf.backends.journals.journal_commands import stats_table
 
     Console().print(stats_table(where))
 
@@ -36,7 +36,7 @@ def journal_export(
 
     Example: medprm journal export runs/demo --out answers.jsonl
     """
-    from medprm_hf.backends.journal_commands import export_journal
+    from medprm_hf.backends.journals.journal_commands import export_journal
 
     typer.echo(export_journal(where, out, model))
 
@@ -53,6 +53,6 @@ def journal_prune(
 
     Example: medprm journal prune runs/demo --older-than 90 --failures --yes
     """
-    from medprm_hf.backends.journal_commands import prune_journal
+    from medprm_hf.backends.journals.journal_commands import prune_journal
 
     typer.echo(prune_journal(where, older_than, model, failures, yes))

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medprm_hf.backends.meter import Meter
-from medprm_hf.backends.prices import PriceTable
+from medprm_hf.backends.money.meter import Meter
+from medprm_hf.backends.money.prices import PriceTable
 
 if TYPE_CHECKING:
-    from medprm_hf.backends.journal import Journal
+    from medprm_hf.backends.journals.journal import Journal
 
 JOURNAL, BUDGET, LEDGER, PRICES = "MEDPRM_JOURNAL", "MEDPRM_BUDGET", "MEDPRM_LEDGER", "MEDPRM_PRICES"
 """Environment variables that tell worker processes where the books lie."""
@@ -87,7 +87,7 @@ def _from_environment() -> Books:
 def _open(settings: Mapping[str, str]) -> Books:
     journal = None
     if JOURNAL in settings:
-        from medprm_hf.backends.journal import Journal
+        from medprm_hf.backends.journals.journal import Journal
 
         journal = Journal(Path(settings[JOURNAL]))
     prices = PriceTable(Path(settings[PRICES])) if PRICES in settings else PriceTable()

@@ -26,26 +26,26 @@ from typing import Any, TypeVar, cast, get_type_hints
 from urllib.parse import parse_qsl, urlencode
 
 from medprm_hf.backends.keys import load_keys
-from medprm_hf.backends.prices import LOCAL_KINDS
+from medprm_hf.backends.money.prices import LOCAL_KINDS
 from medprm_hf.backends.protocol import Backend
 from medprm_hf.errors import ConfigError, MissingExtraError
 from medprm_hf.registry import near, resolve
 
 BACKENDS: Mapping[str, str] = {
-    "gemini": "medprm_hf.backends.gemini:GeminiBackend",
-    "openai": "medprm_hf.backends.openai_http:OpenAIBackend",
-    "phantom": "medprm_hf.backends.transformers:PhantomBackend",
-    "replay": "medprm_hf.backends.replay:ReplayBackend",
+    "gemini": "medprm_hf.backends.servers.gemini:GeminiBackend",
+    "openai": "medprm_hf.backends.servers.openai_http:OpenAIBackend",
+    "phantom": "medprm_hf.backends.inside.transformers:PhantomBackend",
+    "replay": "medprm_hf.backends.journals.replay:ReplayBackend",
     "scripted": "medprm_hf.backends.scripted:ScriptedBackend",
     "rule-reader": "medprm_hf.phantom.rule_reader:RuleReader",
     "simulated-judge": "medprm_hf.phantom.simulated:SimulatedJudge",
-    "transformers": "medprm_hf.backends.transformers:TransformersBackend",
-    "vllm": "medprm_hf.backends.vllm:VllmBackend",
+    "transformers": "medprm_hf.backends.inside.transformers:TransformersBackend",
+    "vllm": "medprm_hf.backends.inside.vllm:VllmBackend",
 }
 
 BATCHES: Mapping[str, str] = {
-    "gemini": "medprm_hf.backends.batch_gemini:from_spec",
-    "openai": "medprm_hf.backends.batch_openai:from_spec",
+    "gemini": "medprm_hf.backends.batches.batch_gemini:from_spec",
+    "openai": "medprm_hf.backends.batches.batch_openai:from_spec",
 }
 """Backends whose provider has a batch API, which `batch=1` asks for."""
 
@@ -151,7 +151,7 @@ def _journal_wish(kind: Any, options: str) -> tuple[str, bool]:
 
 
 def _journaled(backend: Any) -> Backend:
-    from medprm_hf.backends.journaled import JournaledBackend
+    from medprm_hf.backends.journals.journaled import JournaledBackend
 
     return JournaledBackend(backend)
 

@@ -118,8 +118,8 @@ def show_status(directory: Path) -> None:
 
 def _say_batches(run: Run) -> None:
     """Names the providers' batches that are under way."""
-    from medprm_hf.backends.batch_notes import BatchNotes, age
-    from medprm_hf.backends.journal import Journal
+    from medprm_hf.backends.batches.batch_notes import BatchNotes, age
+    from medprm_hf.backends.journals.journal import Journal
 
     file = run.directory / "journal.sqlite"
     if not file.is_file():

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from medprm_hf.backends.prices import PriceTable
-from medprm_hf.backends.tally import money
+from medprm_hf.backends.money.prices import PriceTable
+from medprm_hf.backends.money.tally import money
 
 
 class Range(NamedTuple):

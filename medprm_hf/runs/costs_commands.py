@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from medprm_hf.backends.prices import PriceTable
+from medprm_hf.backends.money.prices import PriceTable
 from medprm_hf.errors import ConfigError
 from medprm_hf.recipe import Recipe
 from medprm_hf.runs.costs import Assumption, Range, money_range, spread

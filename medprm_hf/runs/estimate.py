@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
-from medprm_hf.backends.image_tokens import image_tokens
-from medprm_hf.backends.prices import LOCAL_KINDS, PriceTable
+from medprm_hf.backends.money.image_tokens import image_tokens
+from medprm_hf.backends.money.prices import LOCAL_KINDS, PriceTable
 from medprm_hf.errors import ConfigError
 from medprm_hf.recipe import Recipe
 from medprm_hf.registry import near

@@ -1,7 +1,7 @@
 """The money of a run: its journal, ledger, budget and prices lie in the run directory.
 
-runs/demo/journal.sqlite   every answer that was paid for (backends/journal.py)
-runs/demo/spent.jsonl      what was asked and spent, over sessions and processes (backends/ledger.py)
+runs/demo/journal.sqlite   every answer that was paid for (backends/journals/journal.py)
+runs/demo/spent.jsonl      what was asked and spent, over sessions and processes (backends/money/ledger.py)
 runs/demo/prices.yaml      prices that the recipe or `--prices FILE` gave, if any
 
 with run_books(Path("runs/demo"), recipe) as books:
@@ -18,9 +18,9 @@ from typing import Any
 import yaml
 
 from medprm_hf.backends.books import Books, open_books
-from medprm_hf.backends.ledger import Ledger
-from medprm_hf.backends.prices import PriceTable
-from medprm_hf.backends.tally import Account, Tally, money
+from medprm_hf.backends.money.ledger import Ledger
+from medprm_hf.backends.money.prices import PriceTable
+from medprm_hf.backends.money.tally import Account, Tally, money
 from medprm_hf.errors import ConfigError
 from medprm_hf.recipe import Recipe
 

@@ -17,9 +17,9 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from typing import Any
 
+from medprm_hf.backends.money.tally import money
 from medprm_hf.backends.open import identity_of, open_backend
 from medprm_hf.backends.protocol import Backend, Completion, Failure, Message, Reply, Request, Sampling
-from medprm_hf.backends.tally import money
 from medprm_hf.errors import MedPRMError
 
 ASKED = ("openai", "gemini")

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from medprm_hf.backends.books import books
-from medprm_hf.backends.tally import Tally, money
+from medprm_hf.backends.money.tally import Tally, money
 from medprm_hf.runs.money import said
 from medprm_hf.runs.pipeline import Progress as Advance
 from medprm_hf.runs.pipeline import Run

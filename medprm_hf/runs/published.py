@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from medprm_hf.backends.prices import PriceTable
+from medprm_hf.backends.money.prices import PriceTable
 from medprm_hf.runs.costs import Assumption, Range, Work, spread, total
 
 

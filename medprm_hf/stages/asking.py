@@ -7,9 +7,9 @@ from functools import lru_cache
 from typing import Any
 
 from medprm_hf.backends.books import books
+from medprm_hf.backends.money.tally import Tally
 from medprm_hf.backends.open import identity_of
 from medprm_hf.backends.protocol import Backend, Completion, Failure, Message, Reply, Request, Sampling, Usage
-from medprm_hf.backends.tally import Tally
 from medprm_hf.imaging.load import load_image
 from medprm_hf.specs import GenerateSpec, RolloutSpec
 from medprm_hf.stages.base import Row, RowErrors

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from medprm_hf.backends import Completion, Message, Request, Sampling
-from medprm_hf.backends.abilities import Abilities
-from medprm_hf.backends.openai_http import OpenAIBackend, OpenAISettings
+from medprm_hf.backends.servers.abilities import Abilities
+from medprm_hf.backends.servers.openai_http import OpenAIBackend, OpenAISettings
 from tests.backends.servers import Body, Server, Turn, answer, serve
 
 ASK = (Message("user", "Which side?"),)

@@ -18,10 +18,10 @@ import pytest
 from PIL import Image
 
 from medprm_hf.backends import Failure, Message, Reply, Request, Sampling, open_backend
-from medprm_hf.backends.batch import BatchBackend
-from medprm_hf.backends.batch_notes import BatchNotes
+from medprm_hf.backends.batches.batch import BatchBackend
+from medprm_hf.backends.batches.batch_notes import BatchNotes
 from medprm_hf.backends.books import open_books
-from medprm_hf.backends.journal import Journal
+from medprm_hf.backends.journals.journal import Journal
 from medprm_hf.backends.open import close_backends
 from medprm_hf.errors import AuthError, BackendError, BudgetError, ConfigError, PendingError
 from tests.backends.batch_servers import Provider, gemini_batches, openai_batches

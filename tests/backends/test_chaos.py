@@ -12,7 +12,7 @@ import pytest
 
 from medprm_hf.backends import Backend, Completion, Failure, Message, Reply, Request, Sampling, open_backend
 from medprm_hf.backends.books import open_books
-from medprm_hf.backends.journal import Journal
+from medprm_hf.backends.journals.journal import Journal
 from medprm_hf.backends.open import close_backends
 from medprm_hf.errors import AuthError, BackendError
 from medprm_hf.recipe import parse
@@ -163,7 +163,7 @@ PROVOKED = {
 
 @pytest.mark.parametrize("name", PROVOKED)
 def test_a_key_is_in_no_journal_export_or_error(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from medprm_hf.backends.journal_care import export
+    from medprm_hf.backends.journals.journal_care import export
 
     monkeypatch.setenv("TEST_KEY", KEY)
     file, said = tmp_path / "journal.sqlite", ""

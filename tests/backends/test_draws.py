@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medprm_hf.backends.draws import cumulated, uniforms_of
+from medprm_hf.backends.inside.draws import cumulated, uniforms_of
 
 
 def test_known_values_of_splitmix64() -> None:

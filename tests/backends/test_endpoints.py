@@ -15,9 +15,9 @@ from PIL import Image
 
 from medprm_hf.backends import Failure, Message, Reply, Request, Sampling
 from medprm_hf.backends.books import open_books
-from medprm_hf.backends.fitting import Fitter, ProviderLimits, shrink
-from medprm_hf.backends.http_errors import Refusal
-from medprm_hf.backends.openai_http import OpenAIBackend, OpenAISettings
+from medprm_hf.backends.servers.fitting import Fitter, ProviderLimits, shrink
+from medprm_hf.backends.servers.http_errors import Refusal
+from medprm_hf.backends.servers.openai_http import OpenAIBackend, OpenAISettings
 from medprm_hf.errors import AuthError, BackendError, ConfigError
 from tests.backends.servers import Server, Turn, answer, serve
 

@@ -12,11 +12,12 @@ import pytest
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
-from medprm_hf.backends import Completion, Failure, Message, Request, Sampling, walks, wave
-from medprm_hf.backends.chat import Chat, open_image
-from medprm_hf.backends.forest import Batch, Forest
-from medprm_hf.backends.qwen_fast import FastQwen
-from medprm_hf.backends.transformers import TransformersBackend, TransformersSettings
+from medprm_hf.backends import Completion, Failure, Message, Request, Sampling
+from medprm_hf.backends.inside import walks, wave
+from medprm_hf.backends.inside.chat import Chat, open_image
+from medprm_hf.backends.inside.forest import Batch, Forest
+from medprm_hf.backends.inside.qwen_fast import FastQwen
+from medprm_hf.backends.inside.transformers import TransformersBackend, TransformersSettings
 from medprm_hf.errors import ConfigError
 from medprm_hf.phantom import model as phantom
 from medprm_hf.phantom.questions import question_rows

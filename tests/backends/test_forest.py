@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medprm_hf.backends.forest import Batch, Forest, batches
+from medprm_hf.backends.inside.forest import Batch, Forest, batches
 
 CHAINS = st.lists(
     st.tuples(st.integers(0, 3), st.lists(st.integers(0, 4), min_size=1, max_size=9)), min_size=1, max_size=12

@@ -16,9 +16,9 @@ from PIL import Image
 
 from medprm_hf.backends import Completion, Failure, Message, Reply, Request, Sampling
 from medprm_hf.backends.books import books, open_books
-from medprm_hf.backends.gemini import OWN_THINKING, GeminiBackend
-from medprm_hf.backends.gemini_wire import own_schema
 from medprm_hf.backends.open import open_backend
+from medprm_hf.backends.servers.gemini import OWN_THINKING, GeminiBackend
+from medprm_hf.backends.servers.gemini_wire import own_schema
 from medprm_hf.errors import AuthError, BackendError, BudgetError, ConfigError
 from tests.backends.gemini_server import KEY, Gemini, Turn, answer, candidate, error, gemini, quota, reason, retry_info
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from medprm_hf.backends.http_errors import NotFound, Refusal, Retryable, error_of
+from medprm_hf.backends.servers.http_errors import NotFound, Refusal, Retryable, error_of
 from medprm_hf.errors import AuthError, BudgetError
 
 ROWS: list[tuple[int, str, str, type[Exception], str]] = [

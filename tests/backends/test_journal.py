@@ -19,9 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from medprm_hf.backends import Completion, Failure, Message, Request, Sampling
-from medprm_hf.backends.journal import Entry, Journal, Recorded, place_names
-from medprm_hf.backends.journal_file import VERSION
-from medprm_hf.backends.journal_group import GroupCommit
+from medprm_hf.backends.journals.journal import Entry, Journal, Recorded, place_names
+from medprm_hf.backends.journals.journal_file import VERSION
+from medprm_hf.backends.journals.journal_group import GroupCommit
 from medprm_hf.errors import StoreError
 
 MODEL = "openai:gpt-4o-mini"

@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from medprm_hf.backends import Completion, Failure, Message, Reply, Request, Sampling, Usage, open_backend
 from medprm_hf.backends.books import open_books
-from medprm_hf.backends.journal import Entry, Journal, place_names
-from medprm_hf.backends.journaled import CHUNK, JournaledBackend, folder_hash, marks_of, model_of
+from medprm_hf.backends.journals.journal import Entry, Journal, place_names
+from medprm_hf.backends.journals.journaled import CHUNK, JournaledBackend, folder_hash, marks_of, model_of
+from medprm_hf.backends.journals.replay import ReplayBackend, ReplaySettings
 from medprm_hf.backends.open import close_backends
-from medprm_hf.backends.replay import ReplayBackend, ReplaySettings
 from medprm_hf.cli import app
 from medprm_hf.errors import ConfigError, StoreError
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medprm_hf.backends.lanes import STRIKES, Lane, Lanes
-from medprm_hf.backends.limits import Bucket, Limits, span
+from medprm_hf.backends.servers.lanes import STRIKES, Lane, Lanes
+from medprm_hf.backends.servers.limits import Bucket, Limits, span
 
 
 @given(st.floats(1, 5000))

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medprm_hf.backends import image_tokens as rules
-from medprm_hf.backends import ledger as ledgers
 from medprm_hf.backends.books import books, open_books
 from medprm_hf.backends.keys import has_key, load_keys
-from medprm_hf.backends.ledger import Ledger
-from medprm_hf.backends.meter import Meter
-from medprm_hf.backends.prices import PriceTable, on_private_network
-from medprm_hf.backends.tally import Tally, money
+from medprm_hf.backends.money import image_tokens as rules
+from medprm_hf.backends.money import ledger as ledgers
+from medprm_hf.backends.money.ledger import Ledger
+from medprm_hf.backends.money.meter import Meter
+from medprm_hf.backends.money.prices import PriceTable, on_private_network
+from medprm_hf.backends.money.tally import Tally, money
 from medprm_hf.errors import BudgetError, ConfigError
 
 MINI = "openai:gpt-4o-mini"

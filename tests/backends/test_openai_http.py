@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from medprm_hf.backends import Completion, Failure, Message, Request, Sampling, open_backend
-from medprm_hf.backends.http_errors import pause, retry_after, scrub
-from medprm_hf.backends.openai_http import OpenAIBackend, OpenAISettings
-from medprm_hf.backends.data_urls import mime
+from medprm_hf.backends.servers.data_urls import mime
+from medprm_hf.backends.servers.http_errors import pause, retry_after, scrub
+from medprm_hf.backends.servers.openai_http import OpenAIBackend, OpenAISettings
 from medprm_hf.errors import AuthError, BudgetError, ConfigError
 from tests.backends.servers import Server, Turn, answer, serve
 

@@ -12,7 +12,7 @@ openai = pytest.importorskip("openai", reason="openai is not installed: pip inst
 from PIL import Image  # noqa: E402
 
 from medprm_hf.backends import Failure, Message, Request, Sampling  # noqa: E402
-from medprm_hf.backends.openai_http import OpenAIBackend  # noqa: E402
+from medprm_hf.backends.servers.openai_http import OpenAIBackend  # noqa: E402
 from medprm_hf.errors import AuthError, BudgetError  # noqa: E402
 from tests.backends.openai_server import OpenAI, answer, error, openai_server  # noqa: E402
 

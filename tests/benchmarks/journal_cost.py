@@ -19,8 +19,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from medprm_hf.backends import Completion, Message, Request, journal_file
-from medprm_hf.backends.journal import Entry, Journal, place_names
+from medprm_hf.backends import Completion, Message, Request
+from medprm_hf.backends.journals import journal_file
+from medprm_hf.backends.journals.journal import Entry, Journal, place_names
 
 MODEL = "openai:tiny"
 ANSWER = "Step 3: The lesion lies in the left upper lobe. " * 40

@@ -27,9 +27,9 @@ import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from medprm_hf.backends import Message, Request, Sampling
-from medprm_hf.backends.chat import Chat, open_image
+from medprm_hf.backends.inside.chat import Chat, open_image
+from medprm_hf.backends.inside.transformers import TransformersBackend
 from medprm_hf.backends.open import open_backend
-from medprm_hf.backends.transformers import TransformersBackend
 from medprm_hf.ids import content_hash
 from medprm_hf.phantom.questions import question_rows
 from medprm_hf.text.prompts import solve_prompt

@@ -11,7 +11,7 @@ FLOORS = (
     ("schema", "registry"),
     ("text", "imaging"),
     ("labels",),
-    ("specs", "specs_labels", "specs_train"),
+    ("specs", "specs_labels", "specs_report", "specs_train"),
     ("recipe", "loading", "backends", "review", "formats", "retrieval"),
     ("scoring",),
     ("stages", "phantom", "training", "evaluation", "rewards"),

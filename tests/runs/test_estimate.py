@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from medprm_hf.backends.prices import PriceTable
+from medprm_hf.backends.money.prices import PriceTable
 from medprm_hf.errors import ConfigError
 from medprm_hf.labels.monte_carlo import ESTIMATORS
 from medprm_hf.recipe import Recipe, parse

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from medprm_hf.backends.books import books, open_books
-from medprm_hf.backends.tally import Tally
+from medprm_hf.backends.money.tally import Tally
 from medprm_hf.recipe import parse
 from medprm_hf.runs import progress as module
 from medprm_hf.runs.pipeline import Run

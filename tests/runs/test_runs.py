@@ -23,7 +23,7 @@ SOLVER, JUDGE = "scripted:tests.stages.scripts:solver", "scripted:tests.stages.s
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
     rows: list[dict[str, Any]] = [
-        {"question_id": f"q{i}", "question": f"Follow-up of case {i}?", "options": ["none", "CT", "biopsy"], "answer": "CT"}
+        {"question_id": f"q{i}", "question": f"Follow-up of {i}?", "options": ["none", "CT", "biopsy"], "answer": "CT"}
         for i in range(7)
     ]
     rows[3]["options"] = ["none", "", "CT"]

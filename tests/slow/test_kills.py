@@ -23,7 +23,7 @@ SLOW = "scripted:tests.stages.scripts:slow_solver"
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     rows = [
-        {"question_id": f"q{i}", "question": f"Follow-up of case {i}?", "options": ["none", "CT", "biopsy"], "answer": "CT"}
+        {"question_id": f"q{i}", "question": f"Follow-up of {i}?", "options": ["none", "CT", "biopsy"], "answer": "CT"}
         for i in range(40)
     ]
     (tmp_path / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from medprm_hf.backends.journal import Journal
+from medprm_hf.backends.journals.journal import Journal
 from tests.backends.steady_server import Steady, steady
 
 pytestmark = pytest.mark.slow

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from medprm_hf.backends import Completion, Failure, Message, Reply, Request, Sampling, open_backend
-from medprm_hf.backends.journal import Journal
+from medprm_hf.backends.journals.journal import Journal
 from medprm_hf.phantom.model import checkpoint
 from medprm_hf.phantom.questions import question_rows
 from medprm_hf.text.prompts import solve_prompt

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from medprm_hf.backends import Backend, Completion, Failure, Message, Request, Sampling, open_backend
-from medprm_hf.backends.chat import open_image
+from medprm_hf.backends.inside.chat import open_image
 from medprm_hf.ids import content_hash
 from medprm_hf.phantom.model import checkpoint
 from medprm_hf.phantom.questions import question_rows

@@ -1,0 +1,1 @@
+"""Providers' batch APIs: half the price, hours later, behind the same journal."""

@@ -1,0 +1,1 @@
+"""The journal of requests: every answer kept, found again, replayed."""
