@@ -25,18 +25,24 @@ from medprm_hf.labels.first_error_priors import (
 
 PSEUDO = 20.0  # solutions (for level: questions) that the start values weigh as much as
 MOST_RISE = 5.0
+MATTERS = 0.05  # share of errors made up for from which on it counts when drift and trend are learnt
 LADDERS = {"drift": DRIFTS, "trend": TRENDS}
 
 
 def fit(counts: Counts, priors: Priors, start: Priors, climb: bool = True, most: int = 4000) -> Priors:
     """Priors a few steps nearer to what the counts say; `start` is what holds them where counts are few.
 
-    With `climb` also moves along the ladders, at several times the cost. Looks at about `most` solutions, and for the
-    ladders at fewer, so that its cost has a bound.
+    With `climb` also moves along the ladders, at several times the cost. Looks at about `most` solutions, and at
+    fewer for the ladders where pairs matter, so that its cost has a bound.
     """
     counts = _some(counts, most)
-    for name in LADDERS if climb else ():
-        priors = _climb(_some(counts, most * 3 // 8), priors, start, name)
+    if climb:
+        # Pairs cost several times as much: they take part where they matter, on fewer solutions.
+        matters = priors.back > MATTERS
+        some, at = _some(counts, most * 3 // 8 if matters else most), priors if matters else replace(priors, back=0.0)
+        for name in LADDERS:
+            at = _climb(some, at, start, name)
+        priors = replace(at, back=priors.back)
     return _settle(counts, priors, start, 3)
 
 

@@ -1,6 +1,6 @@
 """Rollout labels on a real model against the truth: the phantom policy, and the oracle that knows every step.
 
-    python tests/benchmarks/estimator_quality.py [--questions 60] [--solutions 4] [--only first_error] [--json]
+    python tests/benchmarks/estimator_quality.py [--questions 60] [--skip 0] [--solutions 4] [--only NAME] [--json]
 
 The policy writes the solutions and completes the prefixes; every case labels the same solutions. Per case:
 
@@ -58,9 +58,9 @@ Table = dict[str, list[Any]]
 Rows = list[dict[str, Any]]
 
 
-def solve(split: Split, questions: int, solutions: int) -> Table:
-    """The policy's solutions of the first questions of a split."""
-    rows = list(question_rows(split, questions))
+def solve(split: Split, questions: int, solutions: int, skip: int = 0) -> Table:
+    """The policy's solutions of so many questions of a split, after the first `skip`."""
+    rows = list(question_rows(split, skip + questions))[skip:]
     table: Table = {name: [row[name] for row in rows] for name in rows[0]}
     table |= Questions()(table)
     return Generate(**SAMPLING, solutions=solutions)(table)
@@ -164,13 +164,13 @@ def best_tau(counted: Table, truth: list[list[str]], k: int) -> float:
     return max(score for score in scores if score is not None)
 
 
-def run(questions: int, solutions: int, cases: Sequence[str]) -> list[dict[str, Any]]:
+def run(questions: int, solutions: int, cases: Sequence[str], skip: int = 0) -> list[dict[str, Any]]:
     """All figures."""
     import torch
 
     torch.set_num_threads(1)
     prior = fit_prior([own_truth(truth_of(row)) for row in rows_of(solve("development", questions, solutions))])
-    rows = rows_of(solve("test", questions, solutions))
+    rows = rows_of(solve("test", questions, solutions, skip))
     table: Table = {name: [row[name] for row in rows] for name in rows[0]}
     found = figures("prior", [apply_prior(prior, len(row["steps"])) for row in rows], rows, rollouts=0)
     for case in cases:
@@ -182,11 +182,12 @@ def main() -> None:
     """Read the command line, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--questions", type=int, default=60)
+    parser.add_argument("--skip", type=int, default=0, help="leave out so many questions first: other questions")
     parser.add_argument("--solutions", type=int, default=4)
     parser.add_argument("--only", nargs="+", choices=list(CASES), default=list(CASES))
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     given = parser.parse_args()
-    for figure in run(given.questions, given.solutions, given.only):
+    for figure in run(given.questions, given.solutions, given.only, given.skip):
         if given.json:
             print(json.dumps(figure), flush=True)
         elif figure["value"] is not None:
