@@ -36,4 +36,16 @@ def test_only_the_sample_counts() -> None:
 def test_nothing_sampled_is_nothing_measured() -> None:
     assert agreement([ROWS[1]]) is None and agreement([{"question_id": "a"}]) is None
     silent = agreement([{"question_id": "a", "calibration_labels": ["+"]}])
-    assert silent == {"solutions": 1, "steps": 1, "ece": None}
+    assert silent is not None
+    assert (silent["solutions"], silent["steps"], silent["ece"], silent["reliability"]) == (1, 1, None, [])
+    assert silent["pearson"] == {"judge": None, "rollout": None, "label_p": None}
+    assert not {"judge", "rollout", "label"} & set(silent)
+
+
+def test_correlation_and_bins_count_steps_that_both_speak_of() -> None:
+    found = agreement([{**ROWS[0], "difficulty": "easy"}, ROWS[2]])
+    assert found is not None
+    assert found["pearson"]["judge"]["n_steps"] == 8 and found["pearson"]["label_p"]["n_steps"] == 7
+    assert found["pearson"]["label_p"]["r"] == pytest.approx(1.0)
+    assert [(one["n"], one["share_right"]) for one in found["reliability"]] == [(3, 0.0), (4, 1.0)]
+    assert found["ece_by_difficulty"]["easy"]["n"] == 4 and found["ece_by_difficulty"]["unknown"]["n"] == 3
