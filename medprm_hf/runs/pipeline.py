@@ -220,6 +220,12 @@ class Run:
             batch.update(part)
         if "errors" in wanted:
             batch["errors"] = errors
+        lacking = [name for name in wanted if name not in batch]
+        if upto is None and lacking:
+            raise StoreError(
+                f"{self.directory} was made by an earlier version and lacks {', '.join(lacking)} (today's table is "
+                f"version {SCHEMA_VERSION}): `medprm resume {self.directory}` does what is missing"
+            )
         return batch
 
     def _part(self, stage: str, number: int, names: tuple[str, ...]) -> Batch:
