@@ -6,7 +6,7 @@
     0.5
 
 Each is the mean over all subsets of N of a question's responses, drawn without replacement (as pass@k, Chen et al.
-2021, arXiv 2107.03374): exactly for Best-of-N and pass@N, and for votes over all subsets, or over 256 drawn ones where there
+2021, arXiv 2107.03374): exactly for Best-of-N and pass@N; for votes over all subsets, or 256 drawn ones where there
 are more. Equal scores and equal votes share. A response without a score is never chosen, one without an answer or
 score does not vote; where nothing can be chosen the shares add up to less than 1.
 """
