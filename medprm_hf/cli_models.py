@@ -1,4 +1,4 @@
-"""The words about reward models: `medprm train`, `medprm score`, `medprm serve` (eval joins here)."""
+"""The words about reward models: `medprm train`, `medprm score`, `medprm serve`, `medprm eval`."""
 
 from __future__ import annotations
 
@@ -83,8 +83,51 @@ def serve(
     commands.serve(model, host, port, settings=settings, device=device, dtype=dtype)
 
 
+def evaluate(
+    data: Annotated[Path, typer.Option(help="Solutions: any file that `convert` reads, a dataset, a run, a suite's.")],
+    model: Annotated[str | None, typer.Option(help="Folder, Hub id, phantom:prm, or openai:NAME?base_url=…")] = None,
+    development: Annotated[
+        Path | None, typer.Option(help="Other questions, for threshold and temperature; else DATA is split.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the report; default runs/eval/NAME.")] = None,
+    scores: Annotated[Path | None, typer.Option(help="Scores of DATA, from `medprm score`: no model.")] = None,
+    development_scores: Annotated[Path | None, typer.Option(help="The same of the development data.")] = None,
+    from_: Annotated[str | None, typer.Option("--from", help="Format id of DATA; detected if left out.")] = None,
+    suite: Annotated[str | None, typer.Option(help="Medical Best-of-N suite: medqa, medmcqa, vqa-rad, …, own.")] = None,
+    beside: Annotated[
+        list[str], typer.Option(metavar="NAME=FILE", help="Scores of another model, e.g. an outcome model's.")
+    ] = [],  # noqa: B006 - typer reads the default
+    ablate: Annotated[str, typer.Option(help="Take away, separated by commas: image, evidence, labels.")] = "",
+    recipe: Annotated[Path | None, typer.Option(help="For --ablate labels: whose run is trained on.")] = None,
+    truth: Annotated[str, typer.Option(help="Labels that are the truth: final, review, judge, rollouts.")] = "final",
+    threshold: Annotated[float | None, typer.Option(min=0, max=1, help="A fixed one: nothing is held back.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the split and of shuffled images.")] = 0,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first solutions.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, …; default a GPU if there is one.")] = None,
+    skip_seen: Annotated[bool, typer.Option(help="Leave out rows that the model was trained on.")] = False,
+    force: Annotated[bool, typer.Option(help="Evaluate what would be refused; the report says so.")] = False,
+) -> None:
+    """Measure a process reward model: its steps, the answers it chooses, and how far its scores can be trusted.
+
+    The threshold is fixed on development data. Rows of the training are refused, by question and image.
+    Example: medprm eval --model phantom:prm --data processbench.json
+    """
+    from medprm_hf.evaluation.commands import request_of
+    from medprm_hf.runs.label_ablation import evaluate_all
+
+    evaluate_all(
+        request_of(
+            data=data, model=model, development=development, out=out, scores=scores,
+            development_scores=development_scores, format=from_, suite=suite, beside=beside, ablate=ablate,
+            truth=truth, threshold=threshold, seed=seed, limit=limit, device=device, skip_seen=skip_seen, force=force,
+        ),
+        recipe,
+    )  # fmt: skip
+
+
 def register(app: typer.Typer) -> None:
     """Adds these words to the command line."""
     app.command()(train)
     app.command()(score)
     app.command()(serve)
+    app.command("eval")(evaluate)

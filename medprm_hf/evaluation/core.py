@@ -86,6 +86,7 @@ def evaluate(
         "baselines": response_figures(sides[0], None, (), settings.resamples, settings.sizes),
         "over": {label: _over(scorers, label, name, sides, settings, start) for label in found},
         "slices": slices(sides[0], main.test, fit),
+        "test_places": test,
         "worst": worst_cases(sides[0], main.test, fit.threshold, settings.worst),
     }
 
@@ -101,6 +102,9 @@ def _sides(
         return list(range(size)), list(range(size, size + len(development))), {"from": "given"}
     if settings.threshold is not None:
         return list(range(len(rows))), [], {"from": "none: the threshold was given"}
+    truth = Table.of_rows(rows, settings.truth).truth
+    if not any(label in (Label.RIGHT, Label.WRONG) for labels in truth for label in labels):
+        return list(range(len(rows))), [], {"from": "none: no step has a label, so nothing needs a threshold"}
     held, test = split(rows, settings.development, settings.seed)
     said = (
         f"split: {len(held)} of {len(rows)} solutions held back by question, image and group; figures are of the rest"
