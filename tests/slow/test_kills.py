@@ -81,7 +81,7 @@ def test_kill_minus_nine_at_random_moments(recipe: Path, tmp_path: Path) -> None
 def test_ctrl_c_says_how_to_go_on(recipe: Path, tmp_path: Path) -> None:
     process = start(recipe, tmp_path / "run")
     while not (tmp_path / "run" / "shards" / "rollout").is_dir():
-        time.sleep(0.05)
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=30)
     assert process.returncode == 130

@@ -61,8 +61,8 @@ def prose_judge(request: Request, place: int) -> str:
 
 
 def slow_solver(request: Request, place: int) -> str | Completion | Failure:
-    """As `solver`, but each answer takes 2 ms: time enough to be killed in."""
-    time.sleep(0.002)
+    """As `solver`, but each answer takes 4 ms: time enough to be killed in."""
+    time.sleep(0.004)
     return solver(request, place)
 
 
