@@ -64,14 +64,14 @@ def reliability(steps: Mapping[str, Any]) -> bytes:
     axes.set_ylabel("share of steps that are right")
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.02)
-    axes.legend(frameon=False, loc="upper left", fontsize=9)
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=9)
     return _png(figure)
 
 
 def by_position(positions: Sequence[Mapping[str, Any]]) -> bytes:
     """macro-F1 with its interval at each step position, and the share of right steps there."""
     figure, axes = _figure(6.6, 3.2)
-    names = [entry["value"] for entry in positions]
+    names = [entry["value"].replace(" and later", "+") for entry in positions]
     for place, entry in enumerate(positions):
         if entry["macro_f1"] is None:
             continue
@@ -84,7 +84,7 @@ def by_position(positions: Sequence[Mapping[str, Any]]) -> bytes:
     axes.set_xlabel("step")
     axes.set_ylabel("macro-F1, with 95 % interval")
     axes.set_ylim(0, 1.05)
-    axes.legend(frameon=False, loc="lower right", fontsize=9)
+    axes.legend(frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=9)
     return _png(figure)
 
 

@@ -76,7 +76,8 @@ def best_table(report: Mapping[str, Any]) -> dict[str, Any] | None:
     methods = list(dict.fromkeys(entry["method"] for entry in responses["curve"]))
     cells = {(entry["method"], entry["n"]): entry for entry in responses["curve"]}
     shown = [{"method": name, "cells": [cells.get((name, n)) for n in sizes]} for name in methods]
-    return {"sizes": sizes, "rows": shown, "questions": [cells[methods[0], n]["questions"] for n in sizes], **responses}
+    reached = [cells[methods[0], n]["questions"] for n in sizes]
+    return {**responses, "sizes": sizes, "rows": shown, "questions": reached}
 
 
 def _data_url(row: Row) -> str | None:

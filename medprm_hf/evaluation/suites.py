@@ -186,7 +186,8 @@ def _options(record: Mapping[str, Any], suite: Suite) -> list[str]:
         return list(suite.fixed)
     if isinstance(suite.options, tuple):
         return [str(record[name]) for name in suite.options]
-    given = record.get(suite.options or "options") or []
+    column = suite.options or "options"
+    given = record[column] if suite.count else record.get(column) or []
     values: Sequence[Any] = [given[key] for key in sorted(given)] if isinstance(given, Mapping) else given
     return [str(value) for value in values]
 
