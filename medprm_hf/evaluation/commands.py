@@ -5,7 +5,7 @@ evaluate_file(EvalRequest(Path("gsm8k.json"), model="runs/demo/prm", out=Path("r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -79,52 +79,61 @@ def request_of(
 
 
 def evaluate_file(
-    request: EvalRequest, score_rows: ScoreRows | None = None, more: Mapping[str, Rows] | None = None
+    request: EvalRequest, score_rows: ScoreRows | None = None, more: Callable[[Rows], dict[str, Rows]] | None = None
 ) -> dict[str, Any]:
     """Carries a request out and writes its files; gives the report.
 
-    `score_rows` stands in for the model. `more` holds further scored sets (test rows, then development rows).
+    `score_rows` stands in for the model. `more` gives further sets of scores of the rows (test, then development).
     """
     loaded = _load(request, request.data)
     development = _load(request, request.development) if request.development else None
-    scorer, start, seen = _opened(request, score_rows)
-    notes = _refusals(request, loaded, seen)
-    name = request.model or (request.scores.stem if request.scores else "scores in the file")
-    both = [loaded.rows, development.rows if development else []]
-    scored = [
-        _scores(rows, file, scorer, request)
-        for rows, file in zip(both, (request.scores, request.development_scores), strict=True)
-    ]
-    beside = dict(more or {}) | {
-        label: score_files.joined([*both[0], *both[1]], score_files.read_scores(file))
-        for label, file in request.beside.items()
+    seen = _seen(request) if score_rows is None else None
+    notes = _refusals(request, loaded, seen) + (_refusals(request, development, seen) if development else [])
+    scorer, start = _opened(request) if score_rows is None else (score_rows, None)
+    test = _scores(loaded.rows, request.scores, scorer, request)
+    fitting = _scores(development.rows, request.development_scores, scorer, request) if development else []
+    everything = [*test, *fitting]
+    beside = {
+        label: score_files.joined(everything, score_files.read_scores(file)) for label, file in request.beside.items()
     }
-    taken = _ablated(request, [*scored[0], *scored[1]], scorer)
+    taken = _ablated(request, everything, scorer)
     report = evaluate(
-        scored[0], scored[1] if development else None, name=name, settings=request.settings,
-        beside={**beside, **taken}, start=start,
-    )  # fmt: skip
-    everything = [*scored[0], *scored[1]]
-    places = report.pop("test_places")
+        test,
+        fitting if development else None,
+        name=request.model or (request.scores.stem if request.scores else "scores in the file"),
+        settings=request.settings,
+        beside={**beside, **(more(everything) if more else {}), **taken},
+        start=start,
+    )
+    shown = [everything[place] for place in report.pop("test_places")]
     report |= {
         "looking": {
             label: {**report["over"].pop(label), "mean_change": score_files.mean_change(everything, own)}
             for label, own in taken.items()
         },
-        "data": {
-            "name": request.suite or request.data.stem,
-            "id": request.suite or loaded.format,
-            "format": loaded.format,
-            "truth": request.settings.truth,
-        },
-        "notes": [*notes, *_notes(loaded, report)],
+        "data": _data(request, loaded),
+        "notes": [*dict.fromkeys(notes), *_notes(loaded, report)],
         "problems": [str(problem) for problem in loaded.problems],
         "version": medprm_hf.__version__,
     }
-    target = request.out or Path("runs") / "eval" / request.data.stem
-    write(report, [everything[place] for place in places], target)
+    target = folder_of(request)
+    write(report, shown, target)
     _print(report, target)
     return report
+
+
+def folder_of(request: EvalRequest) -> Path:
+    """Where the report goes."""
+    return request.out or Path("runs") / "eval" / request.data.stem
+
+
+def _data(request: EvalRequest, loaded: Loaded) -> dict[str, str]:
+    return {
+        "name": request.suite or request.data.stem,
+        "id": request.suite or loaded.format,
+        "format": loaded.format,
+        "truth": request.settings.truth,
+    }
 
 
 def _load(request: EvalRequest, path: Path) -> Loaded:
@@ -133,21 +142,31 @@ def _load(request: EvalRequest, path: Path) -> Loaded:
     return score_files.load(path, request.format, request.limit)
 
 
-def _opened(request: EvalRequest, score_rows: ScoreRows | None) -> tuple[ScoreRows | None, Fit | None, Seen | None]:
-    """(what scores rows, the model's own threshold, what it was trained on)."""
-    if score_rows is not None or request.model is None:
-        if "image" in request.ablate or "evidence" in request.ablate:
-            if score_rows is None:
-                raise ConfigError("--ablate scores again without image or evidence: it needs --model")
-        return score_rows, None, None
+def _seen(request: EvalRequest) -> Seen | None:
+    """What the model says it was trained on; None without a model, and where it says nothing."""
+    if request.model is None or _is_server(request.model):
+        return None
     from medprm_hf.scoring.checkpoints import local_folder
+
+    return load_seen(local_folder(request.model))
+
+
+def _is_server(model: str) -> bool:
+    return ":" in model and not model.startswith("phantom:") and not Path(model).exists()
+
+
+def _opened(request: EvalRequest) -> tuple[ScoreRows | None, Fit | None]:
+    """(what scores rows, the model's own threshold)."""
+    again = {"image", "evidence"} & set(request.ablate)
+    if request.model is None:
+        if again:
+            raise ConfigError(f"--ablate {','.join(sorted(again))} scores the rows again: it needs --model")
+        return None, None
     from medprm_hf.scoring.scorer import Scorer
 
-    server = ":" in request.model and not request.model.startswith("phantom:") and not Path(request.model).exists()
-    seen = None if server else load_seen(local_folder(request.model))
     scorer = Scorer.open(request.model, request.device)
     cut = scorer.settings.threshold
-    return scorer.score_rows, Fit(cut, error_threshold=cut), seen
+    return scorer.score_rows, Fit(cut, error_threshold=cut)
 
 
 def _refusals(request: EvalRequest, loaded: Loaded, seen: Seen | None) -> list[str]:
@@ -167,8 +186,6 @@ def _refusals(request: EvalRequest, loaded: Loaded, seen: Seen | None) -> list[s
 
 def _scores(rows: Rows, file: Path | None, scorer: ScoreRows | None, request: EvalRequest) -> Rows:
     """The rows with scores: from a file, from themselves, or from the model."""
-    if not rows:
-        return []
     if file is not None:
         return score_files.joined(rows, score_files.read_scores(file))
     if scorer is not None:

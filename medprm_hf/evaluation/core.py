@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from medprm_hf.errors import DataError
 from medprm_hf.evaluation.checks import refuse_overlap
 from medprm_hf.evaluation.fitting import Fit, fit_on, split
 from medprm_hf.evaluation.responses import SIZES, response_figures
@@ -70,6 +71,9 @@ def evaluate(
     table = Table.of_rows(everything, settings.truth)
     sides = table.part(test), table.part(fitting)
     sets = {name: everything, **(beside or {})}
+    for label, own in sets.items():
+        if len(own) != len(everything):
+            raise DataError(f"{label} has {len(own)} rows where {len(everything)} are evaluated: they must line up")
     scorers = {label: _Scorer.of(own, test, fitting, settings.force) for label, own in sets.items()}
     prior = fit_prior(sides[1].truth)
     if prior.labels and any(share is not None for share in prior.share_right):

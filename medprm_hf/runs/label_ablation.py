@@ -12,9 +12,8 @@ from typing import Any
 
 from medprm_hf.errors import ConfigError
 from medprm_hf.evaluation.checks import refuse_seen
-from medprm_hf.evaluation.commands import EvalRequest, console, evaluate_file
-from medprm_hf.evaluation.scores import load, scored
-from medprm_hf.evaluation.suites import load_suite
+from medprm_hf.evaluation.commands import EvalRequest, console, evaluate_file, folder_of
+from medprm_hf.evaluation.scores import scored
 from medprm_hf.recipe import Recipe
 from medprm_hf.recipe import load as load_recipe
 from medprm_hf.scoring.settings import SETTINGS_FILE, load_seen
@@ -38,11 +37,12 @@ def evaluate_all(request: EvalRequest, recipe: Path | None = None) -> dict[str, 
         return evaluate_file(request)
     if recipe is None:
         raise ConfigError("--ablate labels trains on the labels of a run: name its recipe with --recipe")
-    return evaluate_file(request, more=_sets(request, load_recipe(recipe)))
+    loaded = load_recipe(recipe)
+    return evaluate_file(request, more=lambda rows: _sets(request, loaded, rows))
 
 
-def _sets(request: EvalRequest, recipe: Recipe) -> dict[str, Rows]:
-    """The request's rows (test, then development) with the scores of each label set's PRM."""
+def _sets(request: EvalRequest, recipe: Recipe, rows: Rows) -> dict[str, Rows]:
+    """The rows with the scores of each label set's PRM."""
     from medprm_hf.scoring.scorer import Scorer
     from medprm_hf.training.data import read_rows
     from medprm_hf.training.run import train
@@ -50,24 +50,13 @@ def _sets(request: EvalRequest, recipe: Recipe) -> dict[str, Rows]:
     source = Path(recipe.train.data) if recipe.train.data else Path("runs") / recipe.name
     if not source.exists():
         raise ConfigError(f"there is no {source}: build it first (medprm build), or name a file with train.data")
-    rows = _rows(request)
-    target = request.out or Path("runs") / "eval" / request.data.stem
     found = {}
     for name, spec in label_sets(recipe.train).items():
-        folder = target / f"prm-{name}"
+        folder = folder_of(request) / f"prm-{name}"
         if not (folder / SETTINGS_FILE).is_file():
             console.print(f"training on {name} labels → {folder}")
             train(spec, read_rows(source), folder, say=lambda line: console.print(f"  {line}", markup=False))
-        seen = load_seen(folder)
-        if not request.settings.force and not request.skip_seen:
-            refuse_seen(rows, seen, str(folder))
-        scorer = Scorer.open(folder, request.device)
-        found[f"labels: {name}"] = scored(rows, scorer.score_rows)
+        if not request.settings.force:
+            refuse_seen(rows, load_seen(folder), str(folder))
+        found[f"labels: {name}"] = scored(rows, Scorer.open(folder, request.device).score_rows)
     return found
-
-
-def _rows(request: EvalRequest) -> Rows:
-    files = [request.data, *([request.development] if request.development else [])]
-    if request.suite:
-        return [row for file in files for row in load_suite(file, request.suite, request.limit).rows]
-    return [row for file in files for row in load(file, request.format, request.limit).rows]

@@ -15,6 +15,7 @@ from medprm_hf.cli import app
 from medprm_hf.errors import ConfigError, DataError
 from medprm_hf.evaluation.commands import EvalRequest, evaluate_file, request_of
 from medprm_hf.evaluation.core import EvalSettings
+from medprm_hf.scoring.settings import save_seen
 from tests.evaluation.rows import noisy_rows
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -139,6 +140,16 @@ def test_scores_that_belong_to_something_else_are_refused(tmp_path: Path) -> Non
 def test_words_that_cannot_work_say_the_way_out(words: dict[str, Any], says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         request_of(data=Path("x"), **words)
+
+
+def test_what_a_checkpoint_was_trained_on_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
+    rows = noisy_rows(10)
+    save_seen(tmp_path, rows[:8])  # a folder that says what it has seen, and holds no weights
+    data = jsonl(tmp_path / "data.jsonl", rows)
+    with pytest.raises(DataError, match="8 of 40 rows were in the training"):
+        evaluate_file(EvalRequest(data, model=str(tmp_path)))
+    with pytest.raises(ConfigError, match="medprm.json"):  # only now is it opened
+        evaluate_file(EvalRequest(data, model=str(tmp_path), skip_seen=True))
 
 
 def test_missing_files_and_models_say_the_way_out(tmp_path: Path) -> None:
