@@ -34,13 +34,14 @@ def response_figures(
     resamples: int = 1000,
     sizes: Sequence[int] = SIZES,
 ) -> dict[str, Any] | None:
-    """The curve of each method over N; None where no question of known answer has two responses.
+    """The curve of each method over N; None where no question of known answer has two responses, or none was read.
 
     `scores`: what is aggregated, [solutions][num_steps]; None gives the methods that need none.
     """
     groups = [own for own in table.groups() if table.gold[own[0]]]
     several = [own for own in groups if len(own) > 1]
-    if not several:
+    read = any(table.answers[i] is not None or table.right[i] is not None for own in several for i in own)
+    if not several or not read:
         return None
     most = max(map(len, several))
     wanted = sorted({n for n in sizes if n <= most})

@@ -67,6 +67,8 @@ def test_questions_that_cannot_be_measured_are_left_out_and_counted() -> None:
     rows += [{**answered("x", i, "A", 0.3), **unknown, "is_correct": None} for i in range(2)]
     found = figures(rows)
     assert (found["questions"], found["single_response"], found["gold_unknown"]) == (1, 1, 1)
+    nothing_read = [answered("q", i, None, 0.5) for i in range(3)]  # a file without answers is not one of wrong ones
+    assert response_figures(Table.of_rows(nothing_read), scores_of(nothing_read)) is None
     alone = [answered("single", 0, "A", 0.3)]
     assert response_figures(Table.of_rows(alone), scores_of(alone)) is None
 
