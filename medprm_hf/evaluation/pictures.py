@@ -110,5 +110,5 @@ def best_of_n(responses: Mapping[str, Any]) -> bytes:
     axes.set_xticks(sizes, [str(n) for n in sizes])
     axes.set_xlabel("N, responses chosen from")
     axes.set_ylabel("share of questions answered right")
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return _png(figure)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -233,7 +234,7 @@ def _signals_table(report: dict[str, Any]) -> Table:
 def _recall_table(report: dict[str, Any]) -> Table:
     """Share of the wrong steps of each kind that each signal labels wrong."""
     kinds = sorted({kind for entry in report["signals"] for kind in entry["error_recall"]})
-    table = Table(title="share of the wrong steps found, by kind of error")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, title="share of the wrong steps found, by kind of error")
     table.add_column("signal", no_wrap=True)
     for kind in kinds:
         table.add_column(kind, justify="right", no_wrap=True)
