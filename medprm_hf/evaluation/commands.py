@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as Printed
 
 import medprm_hf
@@ -244,18 +245,18 @@ def _print(report: Mapping[str, Any], target: Path) -> None:
         overall = report["model"]["prmbench"]["overall"]
         console.print(f"PRMScore {figure(overall['score'])} ({spread(overall['interval'])})", highlight=False)
     _print_best(report)
-    console.print(f"[bold]{target}[/bold]: evaluation.json, evaluation.html, results.yaml", highlight=False)
+    console.print(f"[bold]{escape(str(target))}[/bold]: evaluation.json, evaluation.html, results.yaml", highlight=False)
 
 
 def _steps_table(report: Mapping[str, Any]) -> Printed:
-    table = Printed(title=f"{report['counts']['steps']} steps of {report['data']['name']}")
+    table = Printed(title=f"{report['counts']['steps']} steps of {escape(report['data']['name'])}")
     for heading in ("scores", "macro-F1", "95 % interval", "F1 of +", "F1 of -", "ECE", "Brier"):
         table.add_column(heading, justify="left" if heading == "scores" else "right", no_wrap=heading != "scores")
     for name, one in ((report["name"], report["model"]), *report["beside"].items()):
         own = one["steps"]
         values = (own[key] for key in ("f1_right", "f1_wrong", "ece", "brier"))
         low_high = "" if own["interval"] is None else "{:.2f} to {:.2f}".format(*own["interval"])
-        table.add_row(name, figure(own["macro_f1"]), low_high, *map(figure, values))
+        table.add_row(escape(name), figure(own["macro_f1"]), low_high, *map(figure, values))
     return table
 
 

@@ -100,13 +100,13 @@ def test_a_file_of_scores_needs_no_model(tmp_path: Path) -> None:
     lines = [{"solution_id": one["solution_id"], "step_scores": one["step_scores"]} for one in rows]
     scores = jsonl(tmp_path / "scores.jsonl", lines)
     done = CliRunner().invoke(
-        app, ["eval", "--data", str(data), "--scores", str(scores), "--beside", f"same={scores}",
+        app, ["eval", "--data", str(data), "--scores", str(scores), "--beside", f"[/b]={scores}",
               "--out", str(tmp_path / "out")],
     )  # fmt: skip
     assert done.exit_code == 0, done.output
     assert "best_of_min" in done.output and "evaluation.html" in done.output
     report = json.loads((tmp_path / "out" / "evaluation.json").read_text())
-    assert report["beside"]["same"]["steps"]["macro_f1"] == report["model"]["steps"]["macro_f1"] > 0.8
+    assert report["beside"]["[/b]"]["steps"]["macro_f1"] == report["model"]["steps"]["macro_f1"] > 0.8
     assert (tmp_path / "out" / "best_of_n.png").read_bytes()[:4] == b"\x89PNG"
     own = evaluate_file(EvalRequest(jsonl(tmp_path / "own.jsonl", rows), out=tmp_path / "own", settings=FAST))
     assert own["model"]["steps"]["macro_f1"] == report["model"]["steps"]["macro_f1"]

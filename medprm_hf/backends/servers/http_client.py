@@ -33,6 +33,7 @@ class JsonClient:
         self._key_name, self._timeout, self._needs_key = key_name, timeout, needs_key
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),  # no model's server needs cookies, and looking them up takes time
             timeout=aiohttp.ClientTimeout(total=timeout),
             trust_env=not all(urlsplit(lane.url).hostname in LOCAL for lane in lanes),
         )
