@@ -245,7 +245,8 @@ def _print(report: Mapping[str, Any], target: Path) -> None:
         overall = report["model"]["prmbench"]["overall"]
         console.print(f"PRMScore {figure(overall['score'])} ({spread(overall['interval'])})", highlight=False)
     _print_best(report)
-    console.print(f"[bold]{escape(str(target))}[/bold]: evaluation.json, evaluation.html, results.yaml", highlight=False)
+    files = "evaluation.json, evaluation.html, results.yaml"
+    console.print(f"[bold]{escape(str(target))}[/bold]: {files}", highlight=False)
 
 
 def _steps_table(report: Mapping[str, Any]) -> Printed:
