@@ -9,8 +9,6 @@ held out: a judge that is shown those would be shown the answer.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -24,7 +22,7 @@ from medprm_hf.ids import content_hash
 from medprm_hf.imaging.load import load_image
 from medprm_hf.retrieval.corpus import Rejected
 from medprm_hf.retrieval.images import BIOMEDCLIP, Floats, ImageEncoder, open_image_encoder
-from medprm_hf.retrieval.rows import Rows, read_manifest, write_manifest
+from medprm_hf.retrieval.rows import Rows, in_one_move, read_manifest, write_manifest
 from medprm_hf.retrieval.vectors import VectorIndex
 
 KIND = "cases"
@@ -134,24 +132,13 @@ class CaseIndex:
         """Writes a new index, in one move; DataError without a case, ConfigError where the folder is there."""
         if not cases:
             raise DataError(f"no cases to build {folder} of: give rows with an image and a diagnosis")
-        if folder.exists():
-            raise ConfigError(f"{folder} is there already: extend it, or give another folder")
         opened = open_image_encoder(encoder)
-        work = folder.with_name(f".{folder.name}.{os.getpid()}")
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
-        try:
+        with in_one_move(folder) as work:
             VectorIndex.create(work / "vectors", opened.dim)
             empty = {"kind": KIND, "encoder": encoder, "probe": opened.probe.tolist(), "files": 0, "cases": ""}
             Rows(work, _FIELDS, 0).append([])
             write_manifest(work, empty | {"files": 1})
             cls(work, read_manifest(work, KIND), opened).extend(cases)
-            os.rename(work, folder)
-        except OSError:
-            if not (folder / "manifest.json").is_file():  # another worker may have been faster
-                raise
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
         return cls.open(folder, encoder)
 
     @classmethod

@@ -9,8 +9,6 @@ to each other.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -25,7 +23,7 @@ from medprm_hf.retrieval.corpus import Corpus, Passage
 from medprm_hf.retrieval.encoders import TextEncoder, open_encoder
 from medprm_hf.retrieval.fusion import fuse
 from medprm_hf.retrieval.lexical import Lexical
-from medprm_hf.retrieval.rows import Rows, read_manifest, write_manifest
+from medprm_hf.retrieval.rows import Rows, in_one_move, read_manifest, write_manifest
 from medprm_hf.retrieval.vectors import VectorIndex
 
 KIND, VERSION = "text", 1
@@ -64,20 +62,9 @@ class TextIndex:
         """Writes a new index, in one move; DataError for an empty corpus, ConfigError where one is there."""
         if not corpus.passages:
             raise DataError(f"no passages to build {folder} of: the corpus is empty")
-        if folder.exists():
-            raise ConfigError(f"{folder} is there already: extend it, or give another folder")
         opened = None if encoder == NO_ENCODER else open_encoder(encoder)
-        work = folder.with_name(f".{folder.name}.{os.getpid()}")
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
-        try:
+        with in_one_move(folder) as work:
             _fill(work, corpus, encoder, opened)
-            os.rename(work, folder)
-        except OSError:
-            if not (folder / "manifest.json").is_file():  # another worker may have been faster
-                raise
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
         return cls.open(folder, encoder)
 
     @classmethod

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from medprm_hf.errors import StoreError
+from medprm_hf.errors import ConfigError, StoreError
 
 MANIFEST = "manifest.json"
 
@@ -79,6 +81,27 @@ def read_manifest(folder: Path, kind: str) -> dict[str, Any]:
     if manifest.get("kind") != kind:
         raise StoreError(f"{folder} holds a {manifest.get('kind')} index, needed is a {kind} index: give its folder")
     return manifest
+
+
+@contextmanager
+def in_one_move(folder: Path) -> Iterator[Path]:
+    """A folder to build in, which becomes `folder` once all is written; another worker may have been faster.
+
+    Raises ConfigError where an index is there already.
+    """
+    if folder.exists():
+        raise ConfigError(f"{folder} is there already: extend it, or give another folder")
+    work = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        yield work
+        os.rename(work, folder)
+    except OSError:
+        if not (folder / MANIFEST).is_file():
+            raise
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:

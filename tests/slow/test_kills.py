@@ -43,7 +43,15 @@ def recipe(tmp_path: Path) -> Path:
 
 def start(recipe: Path, out: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "medprm_hf.cli", "build", str(recipe), "--out", str(out)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # A shell starts what runs in its background deaf to Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 # The source is read again until it is whole: nothing was asked for it.

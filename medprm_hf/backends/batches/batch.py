@@ -25,7 +25,6 @@ from medprm_hf.backends.books import Books, books
 from medprm_hf.backends.journals.journal import Entry, Journal
 from medprm_hf.backends.money.tally import money
 from medprm_hf.backends.protocol import Completion, Failure, Reply, Request, Usage
-from medprm_hf.backends.servers.driver import Answered
 from medprm_hf.backends.servers.http_errors import NotFound, Refusal, Retryable, clean, pause
 from medprm_hf.backends.servers.loop_thread import LoopThread
 from medprm_hf.errors import BackendError, BudgetError, ConfigError, PendingError
@@ -142,26 +141,12 @@ class BatchBackend:
                 entries.append(Entry(name, self.recorded_as, order.request, place, answer, paid, read.continuation))
                 paid = 0
             journal.record(entries)
-            self._book(read, shared)
+            read.book(shared, self.identity, local=self.local, batch=True)
             notes.settle(name for name, answer in answers.items() if isinstance(answer, Completion))
             failures = {name: answer for name, answer in answers.items() if isinstance(answer, Failure)}
             left = Failure("no_choices", f"the line holds {len(answers)} of {len(names)} answers")
             failures |= dict.fromkeys([name for name in names if name not in answers], left)
         notes.fail({name: one for name, one in failures.items() if isinstance(one, Failure)}, self._patience.attempts)
-
-    def _book(self, read: Answered, shared: Books) -> None:
-        failed = [answer.kind for answer in read.answers if isinstance(answer, Failure)]
-        shared.meter.book(
-            self.identity,
-            read.prompt_tokens,
-            read.completion_tokens,
-            completions=len(read.answers) - len(failed),
-            cached_tokens=read.cached_tokens,
-            batch=True,
-            local=self.local,
-        )
-        for kind in failed:
-            shared.meter.fail(self.identity, kind)
 
     async def _submit(self, call: BatchCall, names: Sequence[str], notes: BatchNotes, shared: Books) -> None:
         lines = self._lines(call, names)

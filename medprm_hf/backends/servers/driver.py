@@ -53,6 +53,21 @@ class Answered:
     notes: tuple[str, ...] = ()
     """What was done to the request so that it could be sent."""
 
+    def book(self, shared: Books, identity: str, *, local: bool, batch: bool = False) -> None:
+        """Says to the meter what the call took, and which of its answers failed."""
+        failed = [answer.kind for answer in self.answers if isinstance(answer, Failure)]
+        shared.meter.book(
+            identity,
+            self.prompt_tokens,
+            self.completion_tokens,
+            completions=len(self.answers) - len(failed),
+            cached_tokens=self.cached_tokens,
+            batch=batch,
+            local=local,
+        )
+        for kind in failed:
+            shared.meter.fail(identity, kind)
+
 
 class AsyncBackend:
     """Base of the backends that ask a server."""
@@ -216,7 +231,7 @@ class AsyncBackend:
             else:
                 self._in_vain = 0
                 answered.answers = [clean(answer) for answer in answered.answers]
-                self._book(answered, shared)
+                answered.book(shared, self.identity, local=self.local)
                 return answered
         return None
 
@@ -245,19 +260,6 @@ class AsyncBackend:
         lane.reached()
         lane.limits.settle(now(), tokens, answered.prompt_tokens + answered.completion_tokens)
         return answered
-
-    def _book(self, answered: Answered, shared: Books) -> None:
-        failed = [answer.kind for answer in answered.answers if isinstance(answer, Failure)]
-        shared.meter.book(
-            self.identity,
-            answered.prompt_tokens,
-            answered.completion_tokens,
-            completions=len(answered.answers) - len(failed),
-            cached_tokens=answered.cached_tokens,
-            local=self.local,
-        )
-        for kind in failed:
-            shared.meter.fail(self.identity, kind)
 
     def _failed(self, failure: Failure, places: int, shared: Books) -> Answered:
         """Failures for so many places; BackendError where request after request fails and none gets through."""
