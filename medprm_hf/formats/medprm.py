@@ -126,6 +126,8 @@ class MedPRM(Format):
         gold = answer_place(record.get("correct_answer"), options)
         passages = [_passage(place, text) for place, text in enumerate(record.get("related_docs") or [])]
         rows = []
+        if not isinstance(record["solutions"], list):
+            raise TypeError(f"solutions is a {type(record['solutions']).__name__}, a list is needed")
         for solution in record["solutions"]:
             row = reading.row(question=record["question"], options=options, answer_index=gold)
             row["answer"] = record.get("correct_answer") if gold is None else options[gold]

@@ -242,3 +242,14 @@ def test_a_number_that_is_none_before_the_list_is_noted(tmp_path: Path) -> None:
 
 def scan_problems(path: Path) -> list[formats.Problem]:
     return [item for item in formats.items(path, "stepwise") if isinstance(item, formats.Problem)]
+
+
+def test_solutions_that_are_no_list_are_refused_and_not_lost(tmp_path: Path) -> None:
+    record = {"question_id": "q", "question": "x", "options": [], "correct_answer": "A", "related_docs": []}
+    record["solutions"] = ""
+    file = tmp_path / "m.json"
+    file.write_text(json.dumps([record]))
+    problems: list[formats.Problem] = []
+    assert list(formats.read(file, "medprm", problems=problems)) == []
+    assert len(problems) == 1 and not problems[0].kept
+    assert "solutions is a str, a list is needed" in str(problems[0])
