@@ -9,14 +9,14 @@ PACKAGE = Path(__file__).parents[2] / "medprm_hf"
 FLOORS = (
     ("errors", "ids"),
     ("schema", "registry"),
-    ("text", "imaging"),
+    ("text", "imaging", "hub"),
     ("labels",),
     ("specs", "specs_labels", "specs_report", "specs_train"),
     ("recipe", "loading", "backends", "review", "formats", "retrieval"),
-    ("scoring",),
+    ("scoring", "publishing"),
     ("stages", "phantom", "training", "evaluation", "rewards"),
     ("runs",),
-    ("cli_journal", "cli_models", "cli_phantom"),
+    ("app",),
     ("cli",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS, start=1) for room in rooms}
