@@ -12,7 +12,9 @@ MedPRMError
 │   └── PendingError         a provider's batch is under way: come back later
 ├── ParseError           an answer arrived, but it cannot be read
 ├── StoreError           a run directory, journal or review store that cannot be used
-└── PublishError         the Hub refused, or a check before publishing failed
+├── HubError             the Hub cannot be reached, refused, or has not what was asked for
+│   └── HubConflict          somebody else's commit was first
+└── PublishError         a check before publishing failed, or what was to be published cannot be
 
 Each message names what was found, what is needed, and the way out. Rows never raise: what goes wrong inside
 a row becomes an entry of its `errors` column (`row_error`).
@@ -79,8 +81,29 @@ class StoreError(MedPRMError):
     """A run directory, journal or review store that cannot be used."""
 
 
+class HubError(MedPRMError):
+    """The Hub cannot be reached, refused, or has not what was asked for.
+
+    `kind` tells which: `name` (no repo name), `offline` (switched off here), `connection`, `login` (no token, or not
+    accepted), `rights` (the token may not do this), `gated`, `repo`, `revision`, `file` or `pull_request` (not there),
+    `card` (the README's header is broken), `limit` (too many requests, too large), `conflict`, `server` (5xx),
+    `refused` (anything else).
+    """
+
+    def __init__(self, message: str, kind: str = "refused") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class HubConflict(HubError):
+    """Somebody else's commit was first, or a pull request clashes with what was merged since."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "conflict")
+
+
 class PublishError(MedPRMError):
-    """The Hub refused, or a check before publishing failed."""
+    """A check before publishing failed, or what was to be published cannot be."""
 
 
 def row_error(stage: str, kind: str, message: str) -> dict[str, str]:
