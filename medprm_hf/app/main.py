@@ -1,0 +1,72 @@
+"""The Space as one FastAPI application: our routes, the static files, and the Gradio page with its tabs at "/".
+
+    app = build_app(AppSettings(datasets=("runs/demo",)))
+    uvicorn.run(app, port=7860)
+
+The page is Gradio's frame (tabs, login, `gradio_client`); what stands in the tabs is ours (panels.py) and talks to
+/score/api, /review/api, /explore/api and /export/api. Models are opened by a thread once the server answers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from medprm_hf.app.guard import Guard
+from medprm_hf.app.panels import ROUTE, STATIC, panel
+from medprm_hf.app.settings import AppSettings
+from medprm_hf.app.strings import Strings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+
+TABS = ("score", "review", "agree", "explore", "export")
+"""In the order of the page; each is the function NAME_tab of medprm_hf/app/NAME_tab.py."""
+ROUTERS = ("score", "review", "explore", "export")
+"""Each is the function router(settings) of medprm_hf/app/NAME_api.py."""
+
+
+def build_app(settings: AppSettings) -> FastAPI:
+    """The whole application; nothing heavy is opened yet, so that it answers within seconds."""
+    import gradio as gr
+    from fastapi import FastAPI
+    from fastapi.staticfiles import StaticFiles
+
+    from medprm_hf.app.theme import head, theme
+
+    app = FastAPI(title=settings.title, docs_url=None, redoc_url=None, openapi_url=None)
+    for name in ROUTERS:
+        if find_spec(f"medprm_hf.app.{name}_api"):
+            app.include_router(import_module(f"medprm_hf.app.{name}_api").router(settings))
+    app.mount(ROUTE, StaticFiles(directory=STATIC), name="page")
+    app.add_middleware(Guard)
+    return gr.mount_gradio_app(  # type: ignore[no-any-return]
+        app, _blocks(settings), path="/", theme=theme(), head=head(), footer_links=[], run_history=False,
+        max_file_size="1kb", show_error=True, ssr_mode=False, enable_monitoring=False,
+    )  # fmt: skip
+
+
+def _blocks(settings: AppSettings) -> Any:
+    """The page: head line, tabs, and the notice that is always in sight."""
+    import gradio as gr
+
+    strings = Strings.load(settings.lang)
+    with gr.Blocks(title=settings.title, fill_width=True, analytics_enabled=False) as blocks:
+        panel("frame", strings, "frame", title=settings.title, tabs=TABS)
+        with gr.Tabs(elem_id="tabs"):
+            for name in TABS:
+                build = _tab(name)
+                if build is not None:
+                    with gr.Tab(strings(f"frame.{name}"), id=name, elem_id=f"tab-{name}"):
+                        build(strings)
+    return blocks
+
+
+def _tab(name: str) -> Callable[[Strings], None] | None:
+    module = f"medprm_hf.app.{name}_tab"
+    return getattr(import_module(module), f"{name}_tab") if find_spec(module) else None
