@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -84,9 +85,25 @@ def complete_row(row: dict[str, Any]) -> dict[str, Any]:
     return full
 
 
+@contextmanager
+def files_noted(note: Callable[[Path], None]) -> Iterator[None]:
+    """Calls `note` with every image file that a converter reads meanwhile, so that a run knows what it hangs on."""
+    before = _NOTE[0]
+    _NOTE[0] = note
+    try:
+        yield
+    finally:
+        _NOTE[0] = before
+
+
+_NOTE: list[Callable[[Path], None] | None] = [None]
+
+
 def image_value(file: Path) -> dict[str, Any]:
     """An image file as a source hands it over, of any kind that can be taken in; an unreadable file keeps its path,
     so that the row can be dropped with the reason."""
+    if _NOTE[0] is not None and file.is_file():
+        _NOTE[0](file)
     try:
         return {"bytes": file.read_bytes(), "path": file.name}
     except OSError:

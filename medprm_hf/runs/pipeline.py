@@ -3,17 +3,25 @@
     run = Run.open(Path("runs/demo"), recipe)
     run.build()                  # does what is not done; a second call does nothing
 
-Each stage's shard carries a fingerprint of its spec and of what it reads; a shard whose marker has that
-fingerprint is not done again, so a changed recipe redoes only what depends on the change.
+Each stage's shard carries a fingerprint of its spec, of what it has learnt, and of what it reads of this shard, back
+to the digest of the source's rows. A shard whose marker has that fingerprint is not done again: a changed recipe redoes
+the stages that depend on the change, a changed input file the shards whose rows have changed.
+
+    run.source().read()                    # shard by shard; then, stage after stage,
+    stage = run.taught(2)                  # what it learns from the whole run, once
+    for number in run.todo(2):             # in any order, in any process
+        run.do_shard(2, number, stage)
 """
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,19 +34,19 @@ from medprm_hf.backends.protocol import Usage
 from medprm_hf.errors import ConfigError, PendingError, StoreError
 from medprm_hf.formats import open_format
 from medprm_hf.ids import content_hash
-from medprm_hf.loading import open_source
 from medprm_hf.recipe import Recipe, parse
 from medprm_hf.runs.money import check_budget, run_books
-from medprm_hf.runs.shards import ROW, SOURCE, Shards
-from medprm_hf.schema import BY_NAME, COLUMNS, SCHEMA_VERSION, written_by
+from medprm_hf.runs.shards import ROW, SOURCE, Marker, Shards, cannot_write, write_text
+from medprm_hf.runs.source import SOURCE_COLUMNS, Source
+from medprm_hf.schema import BY_NAME, COLUMNS, SCHEMA_VERSION
 from medprm_hf.specs import backends_of
 from medprm_hf.stages import stage_of
 from medprm_hf.stages.base import Batch, Learner, Stage
 
+RECIPE, LEARNT = "recipe.yaml", "learnt"
 Progress = Callable[[str, int, int], None]
-"""Called with (stage, shards done, shards in all) after each shard."""
-SOURCE_COLUMNS = (*written_by("sources"), "split")
-"""What a source may write; its split is a wish that the questions stage settles."""
+"""Called with (stage, shards done, shards in all) after each shard; while the source is read, `in all` is one more than
+is done, for nobody knows yet."""
 
 
 def _silent(stage: str, done: int, total: int) -> None:
@@ -52,33 +60,36 @@ class Run:
     directory: Path
     recipe: Recipe
     stages: tuple[Stage, ...] = field(repr=False)
+    shards: Shards = field(repr=False)
+    rows: Iterable[dict[str, Any]] | None = field(default=None, repr=False)
+    """Question rows that were handed over in Python, in place of the recipe's source."""
 
     @classmethod
-    def open(cls, directory: Path, recipe: Recipe) -> Run:
+    def open(cls, directory: Path, recipe: Recipe, rows: Iterable[dict[str, Any]] | None = None) -> Run:
         """Prepares a directory for a recipe; everything that cannot work is refused here, before a model call."""
         stages = tuple(stage_of(recipe, name) for name in recipe.stages)
         check_order(stages)
-        run = cls(directory, recipe, stages)
+        file, text = directory / RECIPE, dump_recipe(recipe)
         try:
-            directory.mkdir(parents=True, exist_ok=True)
-            (directory / "recipe.yaml").write_text(dump_recipe(recipe), encoding="utf-8")
+            if not file.is_file() or file.read_text(encoding="utf-8") != text:  # looking writes nothing
+                directory.mkdir(parents=True, exist_ok=True)
+                write_text(file, text)
         except OSError as error:
-            raise StoreError(f"cannot write to {directory}: {error.strerror or error}") from error
-        return run
+            raise cannot_write(file, error, directory) from error
+        return cls(directory, recipe, stages, Shards(directory), rows)
 
     @classmethod
     def resume(cls, directory: Path, settings: tuple[str, ...] = ()) -> Run:
         """The run that a directory holds, with settings such as `budget=40` changed."""
-        file = directory / "recipe.yaml"
+        file = directory / RECIPE
         if not file.is_file():
             raise StoreError(f"{directory} holds no run (no recipe.yaml): start one with `medprm build RECIPE`")
         data = yaml.safe_load(file.read_text(encoding="utf-8"))
         return cls.open(directory, parse(data, settings, where=str(file)))
 
-    @property
-    def shards(self) -> Shards:
-        """The run's shard files."""
-        return Shards(self.directory)
+    def source(self) -> Source:
+        """The run's source shards."""
+        return Source(self.shards, self.recipe, self.rows)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -88,35 +99,77 @@ class Run:
 
     def build(self, progress: Progress = _silent) -> int:
         """Does what is not done, stage after stage; gives the number of shards that were worked on."""
+        with self.opened():
+            count = self.read_source(progress)
+            return sum(self._stage(number, count, progress) for number in range(len(self.stages)))
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """The run's books, and every check that can be made before a model is asked."""
         for name in self.recipe.exports:
             open_format(name)
         with run_books(self.directory, self.recipe) as own:
-            todo = [s for i, s in enumerate(self.stages) if self.done(i) < max(1, self.shard_count())]
+            fresh = self.source().fresh()
+            todo = [stage for index, stage in enumerate(self.stages) if not fresh or self.todo(index)]
             for stage in todo:
                 stage.check()
             specs = [spec for stage in todo for spec in backends_of(stage)]
             check_budget(self.recipe, map(identity_of, map(open_backend, specs)), own.meter.prices)
-            count = self._source(progress)
-            return sum(self._stage(number, count, progress) for number in range(len(self.stages)))
+            yield
+
+    def read_source(self, progress: Progress = _silent) -> int:
+        """Reads the source where that is to be done; gives its number of shards."""
+        read = 0
+        for read in self.source().read():
+            progress(SOURCE, read, read + 1)
+        count = self.shard_count()
+        if read:
+            progress(SOURCE, count, count)
+        return count
 
     def shard_count(self) -> int:
-        """Shards of the source; 0 before the source was read."""
-        marker = self.shards.marker(SOURCE, 0)
+        """Shards of the source; 0 before it was read to its end."""
+        marker = self.source().whole
         return int(marker["shards"]) if marker else 0
 
     def done(self, stage: int) -> int:
         """Shards of a stage that are finished for this recipe."""
-        wanted, name = self.fingerprint(stage), self.stages[stage].name
-        markers = (self.shards.marker(name, number) for number in range(self.shard_count()))
-        return sum(marker is not None and marker["fingerprint"] == wanted for marker in markers)
+        return self.shard_count() - len(self.todo(stage))
 
-    def fingerprint(self, stage: int) -> str:
-        """Hash of a stage's spec and of the stages that write what it reads (-1: the source)."""
-        if stage < 0:
-            return content_hash(SCHEMA_VERSION, self.recipe.source.model_dump_json(), self.recipe.shard_questions)
-        here = self.stages[stage]
-        needed = [self.fingerprint(i) for i in self._upstream(stage)]
-        return content_hash(SCHEMA_VERSION, str(here.name), repr(here), needed)
+    def finished(self) -> bool:
+        """Whether every shard of every stage is done."""
+        return self.shard_count() > 0 and not any(self.todo(index) for index in range(len(self.stages)))
+
+    def todo(self, stage: int) -> list[int]:
+        """Shards of a stage that are not finished for this recipe and these inputs."""
+        there, known = self.shards.prints(str(self.stages[stage].name)), self._fingerprints()
+        count = self.shard_count()
+        if not self._has_learnt(stage):
+            return list(range(count))
+        return [number for number in range(count) if there.get(number) != known(stage, number)]
+
+    def fingerprint(self, stage: int, number: int) -> str:
+        """Hash of a stage's spec, of what it has learnt, and of what it reads of a shard (-1: the source)."""
+        return self._fingerprints()(stage, number)
+
+    def _fingerprints(self) -> Callable[[int, int], str]:
+        """`fingerprint` as it is now: what it hangs on is looked at once."""
+        above = [self._upstream(index) for index in range(len(self.stages))]
+        own = [self._own_print(index) for index in range(len(self.stages))]
+
+        @cache
+        def known(stage: int, number: int) -> str:
+            if stage < 0:
+                return self.shards.print_of(SOURCE, f"{number:05d}") or ""
+            return content_hash(own[stage], [known(i, number) for i in above[stage]])
+
+        return known
+
+    def _own_print(self, index: int) -> str:
+        """What of a stage is the same for all shards: the table's version, its spec, what it has learnt."""
+        here = self.stages[index]
+        learnt = self.shards.print_of(str(here.name), LEARNT) if isinstance(here, Learner) else None
+        return content_hash(SCHEMA_VERSION, str(here.name), repr(here), learnt)
 
     def _upstream(self, stage: int) -> list[int]:
         """Indices of the earlier stages (and -1) that `stage` depends on: what it reads, and who made the rows."""
@@ -127,32 +180,14 @@ class Run:
             if earlier.name == "generate" or set(earlier.writes) & set(reads)
         ]
 
-    def _source(self, progress: Progress) -> int:
-        marker = self.shards.marker(SOURCE, 0)
-        if marker and marker["fingerprint"] == self.fingerprint(-1):
-            return int(marker["shards"])
-        rows = open_source(self.recipe.source.name, **self.recipe.source.options())
-        pieces = list(_pieces(rows, self.recipe.shard_questions))
-        if not pieces:
-            raise ConfigError(f"source {self.recipe.source.name} gave no questions: see its options")
-        _check_unique(pieces)
-        for number, piece in reversed(list(enumerate(pieces))):  # shard 0, whose marker counts, comes last
-            columns = {name: [row[name] for row in piece] for name in SOURCE_COLUMNS}
-            marker = {"fingerprint": self.fingerprint(-1), "rows": len(piece), "shards": len(pieces)}
-            self.shards.write(SOURCE, number, columns, marker)
-        progress(SOURCE, len(pieces), len(pieces))
-        return len(pieces)
-
     def _stage(self, index: int, count: int, progress: Progress) -> int:
-        name, fingerprint = self.stages[index].name, self.fingerprint(index)
-        markers = (self.shards.marker(name, number) for number in range(count))
-        todo = [n for n, marker in enumerate(markers) if not marker or marker["fingerprint"] != fingerprint]
-        stage = self._taught(index, count, fingerprint) if todo else self.stages[index]
+        name, stage = self.stages[index].name, self.taught(index)
+        todo = self.todo(index)
         progress(name, count - len(todo), count)
         done, pending = count - len(todo), []
         for number in todo:
             try:
-                self._shard(stage, index, number, fingerprint)
+                self.do_shard(index, number, stage)
             except PendingError as error:  # its batch is submitted: so may the other shards' be
                 pending.append(error)
                 continue
@@ -162,44 +197,65 @@ class Run:
             raise PendingError(f"{name}: {len(pending)} of {count} shards wait for batches. {pending[0]}", "batch")
         return len(todo)
 
-    def _taught(self, index: int, count: int, fingerprint: str) -> Stage:
-        """The stage as it works on shards: one that learns from the whole run has learnt, once."""
+    def taught(self, index: int) -> Stage:
+        """The stage as it works on shards: one that learns from the whole run has learnt, once.
+
+        The stages before it must be done.
+        """
         stage = self.stages[index]
         if not isinstance(stage, Learner):
             return stage
-        known = self.shards.learnt(stage.name)
-        if not known or known["fingerprint"] != fingerprint:
+        name = str(stage.name)
+        if not self._has_learnt(index):
             before = books().meter.totals()
-            with books().meter.stage(str(stage.name)):
-                learnt = stage.learn(self._batch(index, n) for n in range(count))
+            with books().meter.stage(name):
+                learnt = stage.learn(self._batch(index, n) for n in range(self.shard_count()))
             spent = {identity: tally.as_dict() for (_, identity), tally in books().meter.since(before).items()}
-            known = {"fingerprint": fingerprint, "learnt": learnt, "spent": spent}
-            self.shards.write_learnt(stage.name, known)
-        return cast(Stage, replace(cast(Any, stage), learnt=known["learnt"]))
+            known = {"fingerprint": self._lesson(index), "digest": content_hash(learnt), "learnt": learnt}
+            self.shards.write_note(name, LEARNT, {**known, "spent": spent})
+        note = self.shards.note(name, LEARNT) or {}
+        return cast(Stage, replace(cast(Any, stage), learnt=note["learnt"]))
 
-    def _batch(self, index: int, number: int) -> Batch:
-        """What a stage is given of a shard."""
-        return self.table(number, _readable(self.stages[index], self.stages[:index]), index)
+    def _has_learnt(self, index: int) -> bool:
+        """Whether what a stage learns from the whole run is there, and up to date."""
+        stage = self.stages[index]
+        if not isinstance(stage, Learner):
+            return True
+        note = self.shards.note(str(stage.name), LEARNT)
+        return note is not None and "digest" in note and note["fingerprint"] == self._lesson(index)
 
-    def _shard(self, stage: Stage, index: int, number: int, fingerprint: str) -> None:
-        batch = self._batch(index, number)
-        size = len(batch["question_id"])
-        batch[ROW] = list(range(size))
-        started, usages = time.perf_counter(), _fresh_usages(stage)
-        meter = books().meter
+    def _lesson(self, index: int) -> str:
+        """Hash of all that a stage learns from."""
+        here, known = self.stages[index], self._fingerprints()
+        read = [[known(i, n) for n in range(self.shard_count())] for i in self._upstream(index)]
+        return content_hash(SCHEMA_VERSION, repr(here), read)
+
+    def do_shard(self, index: int, number: int, stage: Stage | None = None) -> Marker:
+        """Does one shard of one stage and keeps it; gives its marker. `stage`: as `taught` gave it."""
+        stage = stage or self.taught(index)
+        fingerprint, batch = self.fingerprint(index, number), self._batch(index, number)
+        batch[ROW] = list(range(len(batch["question_id"])))
+        started, usages, meter = time.perf_counter(), _fresh_usages(stage), books().meter
         before = meter.totals()
         with meter.stage(str(stage.name)):
             added = stage(batch)
+        kinds = Counter(str(error["kind"]) for errors in added["errors"] for error in errors)
         marker = {
             "fingerprint": fingerprint,
             "rows": len(added["errors"]),
-            "errors": sum(len(errors) for errors in added["errors"]),
+            "errors": kinds.total(),
+            "error_kinds": dict(sorted(kinds.items())),
             "seconds": round(time.perf_counter() - started, 3),
             "usage": sum(usages[1:], usages[0]).as_dict() if usages else {},
             "spent": {identity: tally.as_dict() for (_, identity), tally in meter.since(before).items()},
         }
         kept = (*stage.writes, "errors", *((ROW,) if stage.name == "generate" else ()))
-        self.shards.write(stage.name, number, {name: added[name] for name in kept}, marker)
+        self.shards.write(str(stage.name), number, {name: added[name] for name in kept}, marker)
+        return marker
+
+    def _batch(self, index: int, number: int) -> Batch:
+        """What a stage is given of a shard."""
+        return self.table(number, _readable(self.stages[index], self.stages[:index]), index)
 
     def table(self, number: int, names: Iterable[str], upto: int | None = None) -> Batch:
         """The named columns of a shard as the stages before `upto` (default: all) left them, row for row.
@@ -208,10 +264,10 @@ class Run:
         """
         before = self.stages if upto is None else self.stages[:upto]
         wanted = tuple(dict.fromkeys(("question_id", *names)))
-        batch = self._part(SOURCE, number, wanted)
+        batch = self.shards.read(SOURCE, number, wanted)
         errors: list[list[Any]] = [[] for _ in batch["question_id"]]
         for stage in before:
-            part = self._part(stage.name, number, (*wanted, ROW, "errors"))
+            part = self.shards.read(stage.name, number, (*wanted, ROW, "errors"))
             parents = part.pop(ROW, None)
             if parents is not None:
                 batch = {name: [values[i] for i in parents] for name, values in batch.items()}
@@ -227,10 +283,6 @@ class Run:
                 f"version {SCHEMA_VERSION}): `medprm resume {self.directory}` does what is missing"
             )
         return batch
-
-    def _part(self, stage: str, number: int, names: tuple[str, ...]) -> Batch:
-        there = set(self.shards.columns(stage, number))
-        return self.shards.read(stage, number, tuple(name for name in names if name in there))
 
 
 def check_order(stages: tuple[Stage, ...]) -> None:
@@ -250,19 +302,6 @@ def check_order(stages: tuple[Stage, ...]) -> None:
 def _readable(stage: Stage, before: tuple[Stage, ...]) -> tuple[str, ...]:
     there = {*SOURCE_COLUMNS, *(name for earlier in before for name in earlier.writes)}
     return (*stage.reads, *(name for name in stage.uses if name in there))
-
-
-def _check_unique(pieces: list[list[dict[str, Any]]]) -> None:
-    seen: set[str] = set()
-    for row in (row for piece in pieces for row in piece):
-        if row["question_id"] in seen:
-            raise ConfigError(f"the source gives question_id {row['question_id']!r} twice: ids must be unique")
-        seen.add(row["question_id"])
-
-
-def _pieces(rows: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
-    while piece := list(islice(rows, size)):
-        yield piece
 
 
 def _fresh_usages(stage: Stage) -> list[Usage]:
