@@ -23,11 +23,13 @@ from medprm_hf.app.strings import Strings
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from medprm_hf.app.score_api import ScoreRoutes
+
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 TABS = ("score", "review", "agree", "explore", "export")
 """In the order of the page; each is the function NAME_tab of medprm_hf/app/NAME_tab.py."""
-ROUTERS = ("score", "review", "explore", "export")
+ROUTERS = ("review", "explore", "export")
 """Each is the function router(settings) of medprm_hf/app/NAME_api.py."""
 
 
@@ -37,23 +39,28 @@ def build_app(settings: AppSettings) -> FastAPI:
     from fastapi import FastAPI
     from fastapi.staticfiles import StaticFiles
 
+    from medprm_hf.app.score_api import ScoreRoutes
     from medprm_hf.app.theme import head, theme
 
     app = FastAPI(title=settings.title, docs_url=None, redoc_url=None, openapi_url=None)
+    scoring = ScoreRoutes(settings)
+    app.include_router(scoring.router())
     for name in ROUTERS:
         if find_spec(f"medprm_hf.app.{name}_api"):
             app.include_router(import_module(f"medprm_hf.app.{name}_api").router(settings))
     app.mount(ROUTE, StaticFiles(directory=STATIC), name="page")
     app.add_middleware(Guard)
     return gr.mount_gradio_app(  # type: ignore[no-any-return]
-        app, _blocks(settings), path="/", theme=theme(), head=head(), footer_links=[], run_history=False,
+        app, _blocks(settings, scoring), path="/", theme=theme(), head=head(), footer_links=[], run_history=False,
         max_file_size="1kb", show_error=True, ssr_mode=False, enable_monitoring=False,
     )  # fmt: skip
 
 
-def _blocks(settings: AppSettings) -> Any:
+def _blocks(settings: AppSettings, scoring: ScoreRoutes) -> Any:
     """The page: head line, tabs, and the notice that is always in sight."""
     import gradio as gr
+
+    from medprm_hf.app.client_api import add_endpoints
 
     strings = Strings.load(settings.lang)
     with gr.Blocks(title=settings.title, fill_width=True, analytics_enabled=False) as blocks:
@@ -64,6 +71,7 @@ def _blocks(settings: AppSettings) -> Any:
                 if build is not None:
                     with gr.Tab(strings(f"frame.{name}"), id=name, elem_id=f"tab-{name}"):
                         build(strings)
+        add_endpoints(scoring)
     return blocks
 
 
