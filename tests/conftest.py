@@ -10,6 +10,8 @@ import pytest
 
 from tests.vllm_server import VllmServer, vllm_binary, vllm_server
 
+pytest_plugins = ["tests.hub.fixtures"]
+
 # Before transformers is imported: tests never ask the Hub for anything.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
