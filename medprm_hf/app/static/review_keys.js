@@ -13,6 +13,7 @@ export const ACTIONS = [
   ["right", "label", ["+", "=", "1"]],
   ["wrong", "label", ["-", "2"]],
   ["neutral", "label", ["0", "3"]],
+  ["unsure", "label", ["4"]],
   ["all_right", "label", ["a"]],
   ["undo", "label", ["u"]],
   ["error", "label", ["e"]],

@@ -1,0 +1,75 @@
+// The head line: how far the queue is, how fast it goes, and whether everything is saved.
+//
+//     const head = new Head(session, { t, keys, help, refused });
+//     host.append(head.node);   head.render();   head.tell("Step 2: undone");
+//
+// "Saved" is said only when the server has acknowledged everything; until then the number that waits in this browser
+// is shown, and "offline" where the last try got no answer.
+
+import { fill, h } from "./base.js";
+import { button, get } from "./review_dom.js";
+
+const PROGRESS_MS = 30000;
+const SAID_MS = 5000;
+
+/** Progress on the left, the saved mark and the keys on the right. */
+export class Head {
+  constructor(session, { t, keys, help, refused }) {
+    Object.assign(this, { session, t, keys, progress: null, refusals: 0, began: performance.now() });
+    this.bar = h("span", { class: "rv-done" });
+    this.numbers = h("span", { class: "rv-numbers number" });
+    this.said = h("span", { class: "rv-said quiet" });
+    this.saved = h("span", { class: "rv-saved", "data-state": "saved" });
+    this.refusedButton = h("button", { type: "button", class: "plain rv-refused-button", hidden: true, onclick: refused });
+    this.node = h("header", { class: "rv-head" },
+      h("span", { class: "rv-progress", "aria-hidden": "true" }, this.bar),
+      this.numbers, this.said, h("span", { class: "push" }), this.refusedButton, this.saved,
+      session.me.blind ? h("span", { class: "chip accent", title: t("blind_help") }, t("blind")) : null,
+      h("span", { class: "quiet rv-name" }, session.me.name),
+      button(t("keys"), keys.hint("help"), help, { class: "plain", "data-action": "help" }));
+    this.timer = setInterval(() => this.#ask(), PROGRESS_MS);
+    this.#ask();
+  }
+
+  /** Numbers and the saved mark as they are now; `refusals` changes how many were not taken. */
+  render(refusals = this.refusals) {
+    const { t, session } = this;
+    const { entries, online, kept } = session.outbox ?? { entries: [], online: true, kept: true };
+    const n = entries.length;
+    this.refusals = refusals;
+    this.refusedButton.hidden = !refusals;
+    this.refusedButton.textContent = t("refused", { n: refusals });
+    const state = !online ? "offline" : n ? "waiting" : "saved";
+    this.saved.dataset.state = state;
+    this.saved.textContent = !kept ? t("not_kept") : t(state, { n });
+    this.#numbers();
+  }
+
+  /** A short message that goes away by itself. */
+  tell(text) {
+    this.said.textContent = text;
+    clearTimeout(this.clear);
+    this.clear = setTimeout(() => (this.said.textContent = ""), SAID_MS);
+  }
+
+  #numbers() {
+    const { t, session } = this;
+    const counts = session.counts ?? {};
+    const [open, done, mine] = [counts.open ?? 0, counts.done ?? 0, counts.mine ?? 0];
+    this.bar.style.width = `${Math.round((100 * done) / Math.max(open + done, 1))}%`;
+    const minutes = (performance.now() - this.began) / 60000;
+    const speed = session.labelled >= 5 ? t("per_minute", { n: (session.labelled / Math.max(minutes, 1 / 60)).toFixed(1) }) : null;
+    const pace = this.progress?.seconds_per_step ? t("per_step", { n: this.progress.seconds_per_step.toFixed(1) }) : null;
+    fill(this.numbers, [t("counts", { done, open, mine }), speed, pace].filter(Boolean).join(" · "));
+  }
+
+  async #ask() {
+    if (!this.node.isConnected && this.progress) return clearInterval(this.timer);
+    try {
+      this.progress = await get("progress");
+      this.#numbers();
+    } catch {
+      // The numbers of before stay; whether the server is there is said by the saved mark.
+    }
+  }
+}
