@@ -18,9 +18,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from datasets import Features
 
 SCHEMA_VERSION = 2
+"""Of the table below. Files carry it (`arrow_schema`), so that a reader can tell an older table from a newer one."""
+SCHEMA_KEY = b"medprm_hf.schema_version"
+"""Where it stands in the metadata of a Parquet file."""
 
 
 class Label(StrEnum):
@@ -214,6 +218,13 @@ def features(names: tuple[str, ...]) -> Features:
     from datasets import Features
 
     return Features({name: _feature(BY_NAME[name].kind) for name in names})
+
+
+def arrow_schema(names: tuple[str, ...]) -> pa.Schema:
+    """The Arrow schema of the named columns; its metadata hold their features, as `datasets` reads them, and the
+    table's version."""
+    schema = features(names).arrow_schema
+    return schema.with_metadata({**(schema.metadata or {}), SCHEMA_KEY: str(SCHEMA_VERSION).encode()})
 
 
 def _feature(kind: str) -> Any:

@@ -21,7 +21,7 @@ from medprm_hf.runs.finish import export_file, finish, is_kept, solution_rows
 from medprm_hf.runs.money import said, spending
 from medprm_hf.runs.pipeline import Run
 from medprm_hf.runs.progress import show_progress
-from medprm_hf.runs.report import write_report
+from medprm_hf.runs.report import Facts, write_report
 
 console = Console(soft_wrap=True)
 
@@ -70,8 +70,8 @@ def _carry_out(run: Run) -> dict[str, Any]:
 
 def _finish(run: Run, started: float) -> dict[str, Any]:
     with console.status("writing dataset, exports and report"):
-        rows = list(solution_rows(run))
-        report = write_report(run, rows, finish(run, rows))
+        facts = Facts(run)
+        report = write_report(run, facts, finish(run, facts.add))
     _show(run, report, time.perf_counter() - started)
     return report
 
@@ -91,8 +91,8 @@ def _say_spent(run: Run, error: BudgetError) -> None:
 def report_run(directory: Path) -> dict[str, Any]:
     """Writes dataset, exports and report of a finished run once more."""
     run = Run.resume(directory)
-    lacking = [str(stage.name) for i, stage in enumerate(run.stages) if run.done(i) < max(1, run.shard_count())]
-    if lacking:
+    if not run.finished():
+        lacking = [str(stage.name) for i, stage in enumerate(run.stages) if run.todo(i) or not run.shard_count()]
         raise StoreError(f"{directory} is not finished ({', '.join(lacking)}): medprm resume {directory}")
     return _finish(run, time.perf_counter())
 
@@ -112,8 +112,7 @@ def show_status(directory: Path) -> None:
     run = Run.resume(directory)
     _status_table(run)
     _say_batches(run)
-    count = run.shard_count()
-    if any(run.done(index) < max(1, count) for index in range(len(run.stages))):
+    if not run.finished():
         console.print(f"go on with: medprm resume {directory}")
 
 
@@ -141,7 +140,7 @@ def _status_table(run: Run) -> None:
     for heading in ("stage", "shards", "rows", "errors", "seconds", "cost"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
     for index, stage in enumerate(run.stages):
-        markers = [run.shards.marker(stage.name, number) or {} for number in range(count)]
+        markers = [marker for number, marker in run.shards.markers(str(stage.name)) if number < count]
         sums = [sum(marker.get(name, 0) for marker in markers) for name in ("rows", "errors", "seconds")]
         cost = said(tally for (name, _), tally in accounts.items() if name == stage.name)
         done = f"{run.done(index)} / {count}"

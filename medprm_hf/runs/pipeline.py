@@ -25,6 +25,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
+import pyarrow as pa
 import yaml
 
 from medprm_hf.backends import open_backend
@@ -38,6 +39,7 @@ from medprm_hf.recipe import Recipe, parse
 from medprm_hf.runs.money import check_budget, run_books
 from medprm_hf.runs.shards import ROW, SOURCE, Marker, Shards, cannot_write, write_text
 from medprm_hf.runs.source import SOURCE_COLUMNS, Source
+from medprm_hf.runs.tables import arrow_of_shard, batch_of_shard, refuse_lacking
 from medprm_hf.schema import BY_NAME, COLUMNS, SCHEMA_VERSION
 from medprm_hf.specs import backends_of
 from medprm_hf.stages import stage_of
@@ -263,26 +265,15 @@ class Run:
         Question columns are repeated for every solution of the question; `errors` gathers every stage's.
         """
         before = self.stages if upto is None else self.stages[:upto]
-        wanted = tuple(dict.fromkeys(("question_id", *names)))
-        batch = self.shards.read(SOURCE, number, wanted)
-        errors: list[list[Any]] = [[] for _ in batch["question_id"]]
-        for stage in before:
-            part = self.shards.read(stage.name, number, (*wanted, ROW, "errors"))
-            parents = part.pop(ROW, None)
-            if parents is not None:
-                batch = {name: [values[i] for i in parents] for name, values in batch.items()}
-                errors = [errors[i] for i in parents]
-            errors = [[*old, *new] for old, new in zip(errors, part.pop("errors"), strict=True)]
-            batch.update(part)
-        if "errors" in wanted:
-            batch["errors"] = errors
-        lacking = [name for name in wanted if name not in batch]
-        if upto is None and lacking:
-            raise StoreError(
-                f"{self.directory} was made by an earlier version and lacks {', '.join(lacking)} (today's table is "
-                f"version {SCHEMA_VERSION}): `medprm resume {self.directory}` does what is missing"
-            )
+        wanted = tuple(names)
+        batch = batch_of_shard(self.shards, before, number, wanted)
+        if upto is None:
+            refuse_lacking(self.shards, wanted, batch)
         return batch
+
+    def arrow(self, number: int, names: tuple[str, ...]) -> pa.Table:
+        """The same after all stages as an Arrow table of exactly these columns."""
+        return arrow_of_shard(self.shards, self.stages, number, names)
 
 
 def check_order(stages: tuple[Stage, ...]) -> None:

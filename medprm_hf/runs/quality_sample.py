@@ -20,15 +20,25 @@ from medprm_hf.labels.calibration import error_of, intervals, pearson, reliabili
 from medprm_hf.schema import Label
 
 BINS = 10
+SAMPLE_COLUMNS = (
+    "question_id", "calibration_labels", "judge_labels", "judge_p_plus", "rollout_correct", "rollout_total",
+    "expected_accuracy", "labels", "label_p", "difficulty",
+)  # fmt: skip
+"""What of a row is needed here."""
 _LEVELS = ("easy", "medium", "hard")
 Row = dict[str, Any]
 Pairs = list[tuple[float, float, str]]
 """(probability, 1.0 where the expert says +, question) of steps that have both."""
 
 
+def in_sample(row: Row) -> bool:
+    """Whether experts labelled the solution blindly."""
+    return set(row.get("calibration_labels") or ["?"]) != {Label.UNKNOWN.value}
+
+
 def sample_of(rows: Sequence[Row]) -> list[Row]:
     """The solutions that experts labelled blindly."""
-    return [row for row in rows if set(row.get("calibration_labels") or ["?"]) != {Label.UNKNOWN.value}]
+    return list(filter(in_sample, rows))
 
 
 def agreement(rows: Sequence[Row], tau: float = 0.0) -> dict[str, Any] | None:

@@ -20,67 +20,119 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medprm_hf.review.reviewers import COPIED
 from medprm_hf.runs.finish import has_truth
 from medprm_hf.runs.pipeline import Run
-from medprm_hf.runs.quality_sample import agreement
+from medprm_hf.runs.quality_sample import SAMPLE_COLUMNS, agreement, in_sample
 from medprm_hf.runs.report_costs import costs
-from medprm_hf.runs.shards import write_json
-from medprm_hf.runs.shares import labels_of, refused, shares
+from medprm_hf.runs.shards import SOURCE, write_json, write_text
+from medprm_hf.runs.shares import Refused, Shares, labels_of
 from medprm_hf.runs.targets import targets
-from medprm_hf.runs.worth_reading import chosen, compared, example
+from medprm_hf.runs.worth_reading import Worth, example
 from medprm_hf.schema import Label
 from medprm_hf.text.steps import split_steps
 
+if TYPE_CHECKING:
+    from medprm_hf.runs.signals import Comparison
+
+REPORT, PAGE = "report.json", "report.html"
 PRIOR_QUESTIONS = 500
 """Unseen questions on which the policy is measured and the step-index prior is fitted."""
 
 Row = dict[str, Any]
 
 
-def write_report(run: Run, table: Sequence[Row], summary: dict[str, Any]) -> dict[str, Any]:
-    """Writes both files from the run's `solution_rows`; gives the content of report.json."""
-    rows = [row for row in table if row["solution"] is not None]
+class Facts:
+    """What the report says, gathered row by row: counters, the sample, and the few solutions that are shown."""
+
+    def __init__(self, run: Run) -> None:
+        self.labels: Counter[str] = Counter()
+        self.looked_at = self.copied = self.sampled = self.solutions = 0
+        self.positions: list[Counter[str]] = []
+        self.sample: list[Row] = []
+        """What the agreement is taken from, of the solutions that experts labelled blindly."""
+        self.shares, self.refused = Shares(run.recipe.report), Refused()
+        self.worth = Worth(run.recipe.report.shown)
+        self.truth: Comparison | None = None
+        if has_truth(run):
+            from medprm_hf.runs.signals import Comparison
+
+            self.truth = Comparison(run.recipe)
+
+    def add(self, row: Row, shard: int) -> None:
+        """One row of the run's table, and the number of its shard."""
+        self.refused.add(row)
+        if row.get("solution") is None:
+            return
+        self.solutions += 1
+        self._count(row)
+        self.shares.add(row)
+        self.worth.add(row, shard)
+        if in_sample(row):
+            self.sample.append({name: row.get(name) for name in SAMPLE_COLUMNS})
+        if self.truth is not None:
+            self.truth.add(row)
+
+    def _count(self, row: Row) -> None:
+        labels = labels_of(row)
+        self.labels.update(labels)
+        for i, label in enumerate(labels):
+            if i == len(self.positions):
+                self.positions.append(Counter())
+            self.positions[i][label] += 1
+        self.sampled += sum(map(bool, row.get("calibration_reviews") or []))
+        for step in row.get("reviews") or row.get("calibration_reviews") or []:
+            own = any(map(_own, step))
+            self.looked_at += own
+            self.copied += bool(step) and not own
+
+
+def write_report(run: Run, facts: Facts, summary: dict[str, Any]) -> dict[str, Any]:
+    """Writes both files from what was gathered of the run's rows; gives the content of report.json."""
     spec, generate = run.recipe.report, run.recipe.generate
-    given = [step for row in rows for step in row.get("reviews") or row.get("calibration_reviews") or []]
-    counted = Counter(label for row in rows for label in labels_of(row))
-    looked_at = sum(any(map(_own, decisions)) for decisions in given)
-    agreed = agreement(rows, run.recipe.rollout.threshold)
-    found = {**shares(rows, spec), "refused": refused(table)}
-    worth, by = chosen(rows, spec.shown)
+    agreed = agreement(facts.sample, run.recipe.rollout.threshold)
+    found = {**facts.shares.figures(), "refused": facts.refused.figures()}
+    worth, by = facts.worth.chosen()
     report: dict[str, Any] = {
         **summary,
-        "labels": {label.value: counted[label.value] for label in Label},
-        "reviewed_steps": looked_at,
-        "copied_reviews": sum(any(step) and not any(map(_own, step)) for step in given),
+        "labels": {label.value: facts.labels[label.value] for label in Label},
+        "reviewed_steps": facts.looked_at,
+        "copied_reviews": facts.copied,
         "targets": targets(spec, agreed, found, {"min_steps": generate.min_steps, "max_steps": generate.max_steps}),
         "agreement": agreed,
         "shares": found,
-        "costs": costs(summary["money"], summary["counts"]["steps"], _by_stage(run, rows, looked_at)),
+        "costs": costs(summary["money"], summary["counts"]["steps"], _by_stage(run, facts)),
         "worth_reading": {
             "by": by,
-            "compared": compared(rows),
-            "solutions": [row["solution_id"] for row in worth],
+            "compared": facts.worth.compared,
+            "solutions": [row["solution_id"] for row, _ in worth],
         },
         "simulated": simulated(run),
         "signals": None,
         "policy": None,
         "truth": "unknown: only the phantom world knows the truth of every step",
     }
-    if has_truth(run) and rows:
-        report |= _against_truth(run, rows)
-    write_json(run.directory / "report.json", report)
-    html = _render(run, report, rows, worth)
-    (run.directory / "report.html").write_text(html, encoding="utf-8")
+    if facts.truth is not None and facts.solutions:
+        report |= _against_truth(run, facts.truth, facts.solutions)
+    html = _render(run, report, facts.positions, [_with_image(run, row, shard) for row, shard in worth])
+    write_text(run.directory / PAGE, html)
+    write_json(run.directory / REPORT, report)
     return report
 
 
-def _by_stage(run: Run, rows: Sequence[Row], looked_at: int) -> dict[str, int]:
+def _with_image(run: Run, row: Row, shard: int) -> Row:
+    """A row with its image, read again from its shard."""
+    if "image" not in run.columns:
+        return row
+    batch = run.shards.read(SOURCE, shard, ("question_id", "image"))
+    return {**row, "image": batch["image"][batch["question_id"].index(row["question_id"])]}
+
+
+def _by_stage(run: Run, facts: Facts) -> dict[str, int]:
     """Steps that experts looked at themselves, by the stage that asked."""
-    sampled = sum(bool(step) for row in rows for step in row.get("calibration_reviews") or [])
-    counts = {"calibrate": sampled, "review": looked_at - sampled}
+    counts = {"calibrate": facts.sampled, "review": facts.looked_at - facts.sampled}
     return {name: n for name, n in counts.items() if name in run.recipe.stages}
 
 
@@ -101,10 +153,9 @@ def _own(decision: Row) -> bool:
     return not (decision["note"] or "").startswith(COPIED)
 
 
-def _against_truth(run: Run, rows: Sequence[Row]) -> dict[str, Any]:
+def _against_truth(run: Run, truth: Comparison, solutions: int) -> dict[str, Any]:
     from medprm_hf.phantom.figures import policy_figures, sample
     from medprm_hf.phantom.world import question_ids, scene_of
-    from medprm_hf.runs.signals import compare
 
     started = time.perf_counter()
     spec = run.recipe.spec("generate")
@@ -113,23 +164,23 @@ def _against_truth(run: Run, rows: Sequence[Row]) -> dict[str, Any]:
     backend = spec.backend if own else "phantom:policy"
     names = question_ids("test", PRIOR_QUESTIONS, run.recipe.seed)
     scenes = [scene_of(name) for name in names]
-    solutions = sample(backend, scenes, k=8, temperature=spec.temperature, top_p=spec.top_p, seed=spec.seed)
-    figures = policy_figures(scenes, solutions)
+    sampled = sample(backend, scenes, k=8, temperature=spec.temperature, top_p=spec.top_p, seed=spec.seed)
+    figures = policy_figures(scenes, sampled)
     others = [
         {"question_id": name, "steps": [step.text for step in split_steps(solution)]}
-        for name, group in zip(names, solutions, strict=True)
+        for name, group in zip(names, sampled, strict=True)
         for solution in group
     ]
     return {
-        "signals": compare(rows, others, run.recipe),
+        "signals": truth.table(others),
         "policy": {name: figure.value for name, figure in figures.items()} | {"questions": len(names)} if own else None,
         "policy_intervals": {name: [figure.low, figure.high] for name, figure in figures.items()} if own else None,
-        "truth": f"known: {len(rows)} phantom solutions; prior fitted on {len(names)} other questions of {backend}",
+        "truth": f"known: {solutions} phantom solutions; prior fitted on {len(names)} other questions of {backend}",
         "measuring_seconds": round(time.perf_counter() - started, 1),
     }
 
 
-def _render(run: Run, report: dict[str, Any], rows: Sequence[Row], worth: Sequence[Row]) -> str:
+def _render(run: Run, report: dict[str, Any], positions: Sequence[Counter[str]], worth: Sequence[Row]) -> str:
     from jinja2 import Environment
 
     folder = resources.files("medprm_hf.runs") / "templates"
@@ -139,12 +190,12 @@ def _render(run: Run, report: dict[str, Any], rows: Sequence[Row], worth: Sequen
         report=report,
         recipe=run.recipe,
         style=(folder / "report.css").read_text(encoding="utf-8"),
-        pictures=_pictures(run, report, rows),
+        pictures=_pictures(run, report, positions),
         examples=[example(row, _truth(run, row)) for row in worth],
     )
 
 
-def _pictures(run: Run, report: dict[str, Any], rows: Sequence[Row]) -> dict[str, str | None]:
+def _pictures(run: Run, report: dict[str, Any], positions: Sequence[Counter[str]]) -> dict[str, str | None]:
     from medprm_hf.runs import pictures, pictures_quality
 
     spec, agreed, signals = run.recipe.report, report["agreement"] or {}, report["signals"]
@@ -152,7 +203,7 @@ def _pictures(run: Run, report: dict[str, Any], rows: Sequence[Row]) -> dict[str
     return {
         "signals": pictures.signals(signals) if signals else None,
         "recall": pictures.recall(signals) if signals else None,
-        "labels": pictures.label_shares(_by_position(rows)) if rows else None,
+        "labels": pictures.label_shares(positions) if report["counts"]["solutions"] else None,
         "kappa": pictures_quality.kappa(agreed, spec.kappa),
         "reliability": pictures_quality.reliability(agreed.get("reliability") or []),
         "steps": pictures_quality.steps(steps, spec.steps, spec.few_steps, spec.many_steps),
@@ -166,13 +217,3 @@ def _truth(run: Run, row: Row) -> Sequence[Any] | None:
     from medprm_hf.runs.signals import truth_of
 
     return truth_of(row)
-
-
-def _by_position(rows: Sequence[Row]) -> list[Counter[str]]:
-    positions: list[Counter[str]] = []
-    for row in rows:
-        for i, label in enumerate(labels_of(row)):
-            if i == len(positions):
-                positions.append(Counter())
-            positions[i][label] += 1
-    return positions

@@ -10,8 +10,9 @@ and counted; in the recall of an error kind they count as not found.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, overload
 
 from medprm_hf.labels.accuracy import value_labels
 from medprm_hf.labels.agreement import apply_prior, bootstrap, error_recall, fit_prior, macro_f1
@@ -36,35 +37,117 @@ def truth_of(row: Row) -> list[StepTruth]:
     return check_steps(scene_of(row["question_id"]), list(row["steps"]))
 
 
-def compare(rows: Sequence[Row], others: Sequence[Row], recipe: Recipe) -> list[dict[str, Any]]:
+class Comparison:
+    """Gathers what every signal says and what is true, one row at a time; of a step a byte a signal is held."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._signals: dict[str, Signal] | None = None
+        self._said: dict[str, Packed] = {}
+        self._true, self._kinds = Packed(), Packed()
+        self._questions: dict[str, int] = {}
+        self._groups = array("L")
+        self._p_right = False
+
+    def add(self, row: Row) -> None:
+        """One solution of the phantom world."""
+        if self._signals is None:
+            self._signals = _signals(self._recipe, row)
+            self._said = {name: Packed() for name in self._signals}
+        truth = truth_of(row)
+        self._true.add(_labels(truth))
+        self._kinds.add([step.kind for step in truth])
+        self._groups.append(self._questions.setdefault(row["question_id"], len(self._questions)))
+        self._p_right |= any(p is not None for p in row.get("p_right") or [])
+        for name, signal in self._signals.items():
+            self._said[name].add(signal(row))
+
+    def table(self, others: Sequence[Row]) -> list[dict[str, Any]]:
+        """The table, prior first; `others` are solutions of other questions, for the prior."""
+        overlap = self._questions.keys() & {row["question_id"] for row in others}
+        if overlap:
+            raise ValueError(f"{len(overlap)} questions stand on both sides: the prior would be fitted on its test")
+        prior = fit_prior([_labels(truth_of(row)) for row in others])
+        guessed = Packed()
+        for labels in self._true:
+            guessed.add(apply_prior(prior, len(labels)))
+        said = {"prior": guessed, **self._said}
+        if not self._p_right:
+            said.pop("p_right", None)
+        table = [self._measure(name, labels) for name, labels in said.items()]
+        return [{**entry, "prior": table[0]["macro_f1"]} for entry in table]
+
+    def _measure(self, name: str, said: Packed) -> dict[str, Any]:
+        scores, recalls = macro_f1(said, self._true), error_recall(said, self._kinds)
+        return {
+            "signal": name,
+            "macro_f1": scores.macro_f1,
+            "interval": bootstrap(said, self._true, self._groups),
+            "f1_right": scores.f1_right,
+            "f1_wrong": scores.f1_wrong,
+            "n_steps": scores.n_steps,
+            "skipped": scores.skipped,
+            "error_recall": {kind: recall.share for kind, recall in recalls.items()},
+            "errors_seen": {kind: recall.n for kind, recall in recalls.items()},
+        }
+
+
+class Packed(Sequence[Sequence[Any]]):
+    """Lists of a few different values, a byte a value: labels, or kinds of error, of many solutions."""
+
+    def __init__(self) -> None:
+        self._codes: dict[Any, int] = {}
+        self._values: list[Any] = []
+        self._bytes = bytearray()
+        self._ends = array("L", [0])
+
+    def add(self, values: Sequence[Any]) -> None:
+        """One more list."""
+        for value in values:
+            if value not in self._codes:
+                self._codes[value] = len(self._values)
+                self._values.append(value)
+            self._bytes.append(self._codes[value])
+        self._ends.append(len(self._bytes))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @overload
+    def __getitem__(self, at: int) -> list[Any]: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[list[Any]]: ...
+    def __getitem__(self, at: int | slice) -> list[Any]:
+        """The list at a place."""
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        if not 0 <= at < len(self):
+            raise IndexError(at)
+        return [self._values[code] for code in self._bytes[self._ends[at] : self._ends[at + 1]]]
+
+
+def compare(rows: Iterable[Row], others: Sequence[Row], recipe: Recipe) -> list[dict[str, Any]]:
     """The table of signals against truth, prior first; `others` are solutions of other questions, for the prior."""
-    overlap = {row["question_id"] for row in rows} & {row["question_id"] for row in others}
-    if overlap:
-        raise ValueError(f"{len(overlap)} questions stand on both sides: the prior would be fitted on its test")
-    truths = [truth_of(row) for row in rows]
-    prior = fit_prior([_labels(truth_of(row)) for row in others])
-    signals: dict[str, Signal] = {
-        "prior": lambda row: apply_prior(prior, len(row["steps"])),
-        **_signals(recipe, rows),
-    }
-    table = [_measure(name, signal, rows, truths) for name, signal in signals.items()]
-    return [{**entry, "prior": table[0]["macro_f1"]} for entry in table]
+    found = Comparison(recipe)
+    for row in rows:
+        found.add(row)
+    return found.table(others)
 
 
 def _labels(truth: Sequence[StepTruth]) -> list[str]:
     return [Label.RIGHT.value if step.right else Label.WRONG.value for step in truth]
 
 
-def _signals(recipe: Recipe, rows: Sequence[Row]) -> dict[str, Signal]:
-    """Each signal that the run has, by name."""
-    there = {name for name in NEEDED if rows and rows[0].get(name) is not None}
+def _signals(recipe: Recipe, row: Row) -> dict[str, Signal]:
+    """Each signal that the run has, by name, told by one of its rows."""
+    there = {name for name in NEEDED if row.get(name) is not None}
     signals: dict[str, Signal] = {}
     tau = recipe.rollout.threshold
     if "rollout_correct" in there:
         signals["rollout"] = lambda row: [
             str(label) for label in value_labels(row["rollout_correct"], row["rollout_total"], tau)
         ]
-    if any(p is not None for row in rows for p in row.get("p_right") or []):
+    if "p_right" in there:
         signals["p_right"] = lambda row: [_likelier(p) for p in row["p_right"]]
     if "judge_labels" in there:
         signals["judge"] = lambda row: list(row["judge_labels"])
@@ -90,21 +173,3 @@ def _likelier(p_right: float | None) -> str:
 def _policy(policy: str, recipe: Recipe) -> Signal:
     stage = Merge(**{**vars(recipe.merge), "policy": policy})
     return lambda row: list(stage.merged(row).labels)
-
-
-def _measure(name: str, signal: Signal, rows: Sequence[Row], truths: Sequence[Sequence[StepTruth]]) -> dict[str, Any]:
-    said = [signal(row) for row in rows]
-    true = [_labels(truth) for truth in truths]
-    kinds = [[step.kind for step in truth] for truth in truths]
-    scores = macro_f1(said, true)
-    return {
-        "signal": name,
-        "macro_f1": scores.macro_f1,
-        "interval": bootstrap(said, true, [row["question_id"] for row in rows]),
-        "f1_right": scores.f1_right,
-        "f1_wrong": scores.f1_wrong,
-        "n_steps": scores.n_steps,
-        "skipped": scores.skipped,
-        "error_recall": {kind: recall.share for kind, recall in error_recall(said, kinds).items()},
-        "errors_seen": {kind: recall.n for kind, recall in error_recall(said, kinds).items()},
-    }

@@ -7,9 +7,10 @@ the width of the rollouts' interval). Where one of the two did not run, steps th
 from __future__ import annotations
 
 import base64
+import bisect
 import io
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from medprm_hf.errors import ImageError
 from medprm_hf.imaging.load import load_image
@@ -36,31 +37,67 @@ def disagreement(row: Row, step: int) -> float | None:
     return float(abs(said - mc) * SURE.get(_at(row, "judge_confidence", step), 0.75) * (1 - width / 2))
 
 
-def compared(rows: Sequence[Row]) -> int:
-    """Steps of which both judge and rollouts speak."""
-    return sum(disagreement(row, i) is not None for row in rows for i in range(len(row["steps"])))
-
-
 def doubt(row: Row, step: int) -> float | None:
     """0..1, how unsure the merged label is; None where it has no probability."""
     p = _at(row, "label_p", step)
     return None if p is None else 1 - abs(2 * p - 1)
 
 
+class Worth:
+    """Finds the solutions, one row at a time; as many are held as are shown."""
+
+    def __init__(self, shown: int) -> None:
+        self._shown = shown
+        self.compared = 0
+        """Steps of which both judge and rollouts speak."""
+        self._judged = self._rolled = False
+        self._best: dict[str, list[_Found]] = {name: [] for name in _BY}
+
+    def add(self, row: Row, shard: int = 0) -> None:
+        """One row, and the shard in which it stands."""
+        self._judged |= bool(row.get("judge_labels"))
+        self._rolled |= bool(row.get("expected_accuracy"))
+        for by, value in _BY.items():
+            found = [v for i in range(len(row["steps"])) if (v := value(row, i)) is not None]
+            if by == BOTH:
+                self.compared += len(found)
+            if found and max(found) >= WORTH:
+                self._offer(by, _Found((-max(found), -sum(found) / len(found), str(row["solution_id"])), row, shard))
+
+    def _offer(self, by: str, found: _Found) -> None:
+        """Keeps the best of each question, and of these the best."""
+        best = self._best[by]
+        other = next((one for one in best if one.row["question_id"] == found.row["question_id"]), None)
+        if other is not None:
+            if other.rank <= found.rank:
+                return
+            best[:] = [one for one in best if one is not other]
+        bisect.insort(best, found, key=lambda one: one.rank)
+        del best[self._shown :]
+
+    def chosen(self) -> tuple[list[tuple[Row, int]], str]:
+        """Row and shard of the solutions, most worth reading first, and what they were chosen by."""
+        by = BOTH if self._judged and self._rolled else MERGE
+        return [(one.row, one.shard) for one in self._best[by]], by
+
+
+class _Found(NamedTuple):
+    rank: tuple[float, float, str]
+    row: Row
+    shard: int
+
+
 def chosen(rows: Sequence[Row], shown: int) -> tuple[list[Row], str]:
     """The rows, most worth reading first, and what they were chosen by."""
-    both = any(row.get("judge_labels") for row in rows) and any(row.get("expected_accuracy") for row in rows)
-    value, by = (disagreement, "judge and rollouts") if both else (doubt, "merge")
-    scored = []
+    worth = Worth(shown)
     for row in rows:
-        found = [v for i in range(len(row["steps"])) if (v := value(row, i)) is not None]
-        if found and max(found) >= WORTH:
-            scored.append((max(found), sum(found) / len(found), row))
-    scored.sort(key=lambda entry: (-entry[0], -entry[1], str(entry[2]["solution_id"])))
-    first: dict[str, Row] = {}
-    for *_, row in scored:
-        first.setdefault(row["question_id"], row)
-    return list(first.values())[:shown], by
+        worth.add(row)
+    found, by = worth.chosen()
+    return [row for row, _ in found], by
+
+
+BOTH, MERGE = "judge and rollouts", "merge"
+_BY: dict[str, Callable[[Row, int], float | None]] = {BOTH: disagreement, MERGE: doubt}
 
 
 def example(row: Row, truth: Sequence[Any] | None = None) -> dict[str, Any]:

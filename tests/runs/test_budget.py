@@ -95,7 +95,7 @@ def test_a_run_out_of_money_goes_on_with_more(
     assert len(server.seen) == asked
     assert again["money"]["usd"] == pytest.approx(cost)
     assert again["counts"] == whole["counts"]
-    tables = [(tmp_path / name / "dataset/data/train-00000.parquet").read_bytes() for name in ("whole", "run")]
+    tables = [(tmp_path / name / "dataset/data/train-00000-of-00001.parquet").read_bytes() for name in ("whole", "run")]
     assert tables[0] == tables[1]
 
 

@@ -14,7 +14,7 @@ from medprm_hf.backends import open_backend
 from medprm_hf.errors import ConfigError, DataError, StoreError
 from medprm_hf.recipe import Recipe, parse
 from medprm_hf.runs.commands import build_run, export_run, remove_run, report_run, resume_run, show_status
-from medprm_hf.runs.finish import finish, solution_rows
+from medprm_hf.runs.finish import finish
 from medprm_hf.runs.pipeline import Run
 
 SOLVER, JUDGE = "scripted:tests.stages.scripts:solver", "scripted:tests.stages.scripts:judge"
@@ -67,7 +67,7 @@ def test_rows_in_are_rows_out_plus_reasons(table: Path, tmp_path: Path) -> None:
 def test_the_same_recipe_gives_the_same_bytes(table: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         build_run(tmp_path / name, recipe(table))
-    for file in ("dataset/data/train-00000.parquet", "visualprm.jsonl", "steps.jsonl", "medprm.json", "dropped.jsonl"):
+    for file in ("dataset/data/train-00000-of-00001.parquet", "visualprm.jsonl", "steps.jsonl", "medprm.json", "dropped.jsonl"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
 
 
@@ -90,7 +90,7 @@ def test_a_shard_that_learnt_gives_the_same_when_it_is_done_again(table: Path, t
     settings = ("rollout.estimator=first_error", "rollout.backend=scripted:tests.stages.scripts:noisy")
     learning = recipe(table, *settings, "merge.policy=value", "merge.figure=p_right", "merge.threshold=0.5")
     build_run(tmp_path / "run", learning)
-    shards, data = tmp_path / "run" / "shards" / "rollout", "dataset/data/train-00000.parquet"
+    shards, data = tmp_path / "run" / "shards" / "rollout", "dataset/data/train-00000-of-00001.parquet"
     shard, whole = (shards / "00000.parquet").read_bytes(), (tmp_path / "run" / data).read_bytes()
     method = pq.read_table(shards / "00000.parquet")["rollout_method"][0].as_py()
     assert method["estimator"] == "first_error" and json.loads(method["learnt"])
@@ -112,7 +112,7 @@ def test_a_changed_recipe_redoes_what_depends_on_it(table: Path, tmp_path: Path)
     assert len(backend.asked) == before  # type: ignore[attr-defined]
     run = Run.open(tmp_path / "run", recipe(table, "rollout.k=2", "merge.policy=value"))
     assert run.build() == 12  # rollout, merge and select; the judge does not read rollouts
-    assert finish(run, list(solution_rows(run)))["counts"]["solutions"] == 10
+    assert finish(run)["counts"]["solutions"] == 10
 
 
 def test_stop_half_way_and_go_on(table: Path, tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_stop_half_way_and_go_on(table: Path, tmp_path: Path) -> None:
     show_status(tmp_path / "run")
     resume_run(tmp_path / "run")
     build_run(tmp_path / "undisturbed", recipe(table))
-    for file in ("dataset/data/train-00000.parquet", "medprm.json"):
+    for file in ("dataset/data/train-00000-of-00001.parquet", "medprm.json"):
         assert (tmp_path / "run" / file).read_bytes() == (tmp_path / "undisturbed" / file).read_bytes()
 
 

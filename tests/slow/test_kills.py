@@ -16,7 +16,7 @@ import yaml
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
-RESULT = ("dataset/data/train-00000.parquet", "visualprm.jsonl", "steps.jsonl", "medprm.json", "dropped.jsonl")
+RESULT = ("dataset/data/train-00000-of-00001.parquet", "visualprm.jsonl", "steps.jsonl", "medprm.json", "dropped.jsonl")
 SLOW = "scripted:tests.stages.scripts:slow_solver"
 
 

@@ -22,7 +22,7 @@ from tests.backends.steady_server import Steady, steady
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
-RESULT = ("dataset/data/train-00000.parquet", "steps.jsonl", "visualprm.jsonl")
+RESULT = ("dataset/data/train-00000-of-00001.parquet", "steps.jsonl", "visualprm.jsonl")
 KILLS, SLOTS = 20, 6
 
 
