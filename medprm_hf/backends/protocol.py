@@ -149,7 +149,8 @@ class Usage:
         """Books one reply."""
         self.requests += 1
         self.prompt_tokens += reply.prompt_tokens
-        self.notes.update(reply.notes)
+        if reply.notes:
+            self.notes.update(reply.notes)
         for place in reply.places:
             if isinstance(place, Failure):
                 self.failures[place.kind] += 1

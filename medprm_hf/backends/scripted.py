@@ -93,16 +93,12 @@ def _in_order(answers: Iterator[Answer]) -> Rule:
 def _by_key(table: Mapping[str, Answer | Sequence[Answer]]) -> Rule:
     def answer(request: Request, place: int) -> Answer:
         if request.key not in table:
-            return Failure(
-                "script", f"the script has no answer for key {request.key!r}{near(request.key, table)}"
-            )
+            return Failure("script", f"the script has no answer for key {request.key!r}{near(request.key, table)}")
         found = table[request.key]
         if isinstance(found, str | Completion | Failure):
             return found
         if place < len(found):
             return found[place]
-        return Failure(
-            "script", f"the script has {len(found)} answers for key {request.key!r}, place {place} has none"
-        )
+        return Failure("script", f"the script has {len(found)} answers for key {request.key!r}, place {place} has none")
 
     return answer

@@ -84,7 +84,8 @@ def ask_each(backend: Backend, requests: Iterable[Request], done: Callable[[int,
 
 def _booked(requests: Iterable[Request], backend: Any) -> Iterator[Request]:
     for request in requests:
-        backend.usage.images.update(request.image_hashes())
+        if hashes := request.image_hashes():
+            backend.usage.images.update(hashes)
         yield request
 
 

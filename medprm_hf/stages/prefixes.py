@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
-from medprm_hf.backends.protocol import Backend, Completion, Failure, Reply, Request
+from medprm_hf.backends.protocol import Backend, Completion, Failure, Reply, Request, Sampling
 from medprm_hf.ids import content_hash, stable_seed
 from medprm_hf.specs import RolloutSpec
 from medprm_hf.stages.asking import ask_each, sampling_of, solve_messages
@@ -172,11 +173,15 @@ class PrefixPool:
         known = gold is not None and 0 <= gold < len(options)
         return {**row, "options": [options[i] for i in order], "answer_index": order.index(gold) if known else None}
 
+    @cached_property
+    def _sampling(self) -> Sampling:
+        return sampling_of(self.spec)
+
     def _request(self, prefix: Prefix, shown: Row, n: int, first: int) -> Request:
         return Request(
             solve_messages(shown, self.spec.prompt),
             n=n,
-            sampling=sampling_of(self.spec),
+            sampling=self._sampling,
             prefix=prefix.text,
             key=f"{shown['question_id']}/rollout/{content_hash(prefix.text)}",
             first=first,

@@ -84,6 +84,8 @@ class _Done:
     """(rows, steps)."""
     state: State
     """Its `learnt` are the values that the decision began with."""
+    k: int | None
+    """Rollouts a prefix, where the estimator asks for a fixed number."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ class Rollout(RolloutSpec):
         p_right = decision.p_right
         if self.estimator in USES_OWN_ANSWER:
             p_right = given_wrong_answer(p_right, problem.num_steps, problem.own_answer_right == 0)
-        return _Done(pool, baselines, p_right, state)
+        return _Done(pool, baselines, p_right, state, self.k if "k" in self.estimator_settings() else None)
 
     def _baselines(self, pool: PrefixPool, backend: Backend) -> list[_Baseline]:
         """Chance of each row: of guessing among what is shown, or of starting from nothing."""
@@ -225,7 +227,7 @@ class Rollout(RolloutSpec):
             **named,
             "completer": model,
             "continuation": done.pool.continuation,
-            "k": self.k if "k" in self.estimator_settings() else None,
+            "k": done.k,
             "rounds": done.state.rounds,
             "options": "hidden" if not self.options_shown else "shuffled" if self.shuffle_options else "shown",
             "empty_correct": None if empty is None else empty[RIGHT],

@@ -103,16 +103,25 @@ def read_choice(statement: str, options: Sequence[str], rest: Rest = "any") -> C
     A letter and a text that name different options are UNCLEAR, and so is a letter beyond the last option.
     Equal options are one: the first index stands for them.
     """
+    if len(statement) < 200:
+        return _read_before(statement, tuple(options), rest)
+    return _read(statement, tuple(options), rest)
+
+
+def _read(statement: str, options: tuple[str, ...], rest: Rest) -> Choice:
     statement = strip_markup(statement)
     lead = _LEAD.match(statement)
     body = statement[lead.end() :] if lead else statement
-    keys = option_keys(tuple(options))
+    keys = option_keys(options)
     named = bool(lead and lead["named"])
     by_letter = _by_letter(body, keys, rest, named)
     if isinstance(by_letter, int) and (named or _BRACKETED.fullmatch(body.rstrip(" ."))):
         return by_letter  # "(B)" and "option B" are letters, even where an option's text is "B"
     by_text = _by_text(statement, keys, rest)
     return _agree(_by_text(body, keys, rest) if by_text is NOTHING else by_text, by_letter, keys)
+
+
+_read_before = lru_cache(4096)(_read)  # the rollouts of a question say the same in few words
 
 
 def _agree(by_text: Choice, by_letter: Choice, keys: Sequence[str]) -> Choice:

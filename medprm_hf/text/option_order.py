@@ -46,6 +46,8 @@ _PLACE_WORD = re.compile(
     r"\b(?:first|second|third|fourth|fifth|last|former|latter|previous|next)\s+(?:option|choice|answer|alternative)s?\b",
     re.IGNORECASE,
 )
+_PLACE_NOUN = re.compile("option|choice|answer|alternative", re.IGNORECASE)
+"""In every match of _PLACE_WORD; much faster to look for."""
 _LONE_LETTER = re.compile(r"(?<![\w'’/-])([A-Z]{1,2})(?![\w'’/-])")
 _ARTICLE = re.compile(r"A\s+[a-z(]")
 _NAMED_BEFORE = re.compile(r"\b(?:option|choice|answer|letter|is|choose|select|pick)s?[\s:*(]{1,4}$", re.IGNORECASE)
@@ -56,10 +58,20 @@ def order_matters(text: str, options: Sequence[str]) -> bool:
 
     Errs on the side of yes: "vitamin B" counts as a letter. The article in "A nodule" does not.
     """
-    if any(_OTHERS.search(option) for option in options) or _PLACE_WORD.search(text):
+    if _speak_of_others(tuple(options)) or _PLACE_NOUN.search(text) and _PLACE_WORD.search(text):
         return True
-    letters = {letter(i) for i in range(len(options))}
+    letters = _letters(len(options))
     return any(found[1] in letters and not _is_article(text, found) for found in _LONE_LETTER.finditer(text))
+
+
+@lru_cache(256)
+def _speak_of_others(options: tuple[str, ...]) -> bool:
+    return any(_OTHERS.search(option) for option in options)
+
+
+@lru_cache(64)
+def _letters(count: int) -> frozenset[str]:
+    return frozenset(letter(i) for i in range(count))
 
 
 def _is_article(text: str, found: re.Match[str]) -> bool:

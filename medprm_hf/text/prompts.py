@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from medprm_hf.errors import ConfigError
 from medprm_hf.registry import near
@@ -21,6 +22,7 @@ or inference a step, 3 to 9 steps in all. State what the image or text shows bef
 End with one line of its own: "Answer: X", where X is {answer_form}."""
 
 
+@lru_cache(128)
 def letter(index: int) -> str:
     """A, B, … Z, AA, AB, …: the name of option `index` (from 0)."""
     name = ""

@@ -25,6 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import orjson
+
 from medprm_hf.backends.journals.journal_file import open_journal, store_error
 from medprm_hf.backends.protocol import Completion, Continuation, Failure, Request
 from medprm_hf.backends.servers.http_errors import scrub
@@ -91,7 +93,21 @@ def copy_of(identity: str, request: Request) -> str:
         "seed": None if greedy else sampling.seed,
         "key": None if greedy else request.key,
     }
-    return _encode(copy)  # ASCII: a model's broken half-characters pass too
+    return _encoded(copy, plain=request.schema is None)
+
+
+def _encoded(copy: dict[str, Any], plain: bool) -> str:
+    """ASCII: a model's broken half-characters pass too. The hash hangs on every character: orjson writes what it
+    writes as the standard library does, which is everything but control characters, letters beyond ASCII, and
+    numbers with an exponent."""
+    if plain and 1e-4 <= (copy["temperature"] or 1.0) < 1e15 and 1e-4 <= (copy["top_p"] or 1.0) < 1e15:
+        try:
+            found = orjson.dumps(copy)
+        except TypeError:
+            return _encode(copy)
+        if found.isascii() and b"\x7f" not in found:
+            return found.decode()
+    return _encode(copy)
 
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode  # made once: dumps makes one a call

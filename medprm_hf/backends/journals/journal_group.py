@@ -21,25 +21,28 @@ class GroupCommit:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._entries: list[Entry] = []
-        self._written: asyncio.Future[None] | None = None
+        self._waiting: list[asyncio.Future[None]] = []
 
     async def record(self, entries: Sequence[Entry]) -> None:
         """Waits until the entries are on file. Raises StoreError, to every task whose entries are not."""
-        self._entries += entries
-        if self._written is None:
-            loop = asyncio.get_running_loop()
-            self._written = loop.create_future()
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
             loop.call_soon(self._write)
-        await asyncio.shield(self._written)  # a task that is cancelled lets the others' answers be written
+        written: asyncio.Future[None] = loop.create_future()  # its own: a task that is cancelled cancels no other
+        self._entries += entries
+        self._waiting.append(written)
+        await written
 
     def _write(self) -> None:
-        entries, written = self._entries, self._written
-        self._entries, self._written = [], None
-        assert written is not None
+        entries, waiting = self._entries, self._waiting
+        self._entries, self._waiting = [], []
         try:
             self._journal.record(entries)
         except BaseException as error:
-            written.set_exception(error)
-            written.exception()  # it is known to be looked at: every task that waits gets it
+            for written in waiting:
+                if not written.done():
+                    written.set_exception(error)
         else:
-            written.set_result(None)
+            for written in waiting:
+                if not written.done():
+                    written.set_result(None)

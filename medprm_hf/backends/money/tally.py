@@ -30,11 +30,15 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         """Adds another tally; an unknown cost makes the sum unknown."""
-        for name in ("requests", "completions", "from_journal", "prompt_tokens", "completion_tokens"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.requests += other.requests
+        self.completions += other.completions
+        self.from_journal += other.from_journal
+        self.prompt_tokens += other.prompt_tokens
+        self.completion_tokens += other.completion_tokens
         self.cost = None if self.cost is None or other.cost is None else self.cost + other.cost
         self.local = self.local or other.local
-        self.failures.update(other.failures)
+        if other.failures:
+            self.failures.update(other.failures)
 
     def minus(self, other: Tally) -> Tally:
         """What was added since `other` was taken."""

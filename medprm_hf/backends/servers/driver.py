@@ -6,7 +6,7 @@ response as it arrives, and books what it cost. A subclass says how one call is 
     class Gemini(AsyncBackend):
         async def _open(self) -> None: …               # its connections, in the event loop of the driver
         async def _shut(self) -> None: …
-        async def _ask(self, request: Request, places: list[int], lane: Lane) -> Answered: …
+        async def _ask(self, request: Request, places: list[int], lane: Lane, prepared: None) -> Answered: …
 
 `complete` is an ordinary call: the event loop turns in a thread of its own, so it works in notebooks and inside async
 handlers. One call asks for all n answers of a request; what arrives whole is kept, only what is missing is asked again.
@@ -16,10 +16,12 @@ At temperature 0 one answer is asked for and fills all n places.
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from medprm_hf.backends.books import Books, books
 from medprm_hf.backends.journals.journal import Entry, Journal
@@ -36,6 +38,20 @@ OWN_FAULT = frozenset({"content_filter", "context", "image"})
 """Failures that say something about one request, and nothing about the others."""
 
 _starting = threading.Lock()
+
+
+@contextmanager
+def _only_new_garbage() -> Iterator[None]:
+    """Python's collector leaves alone what was there before: a table's million cells are not walked over and over
+    while requests come and go, which took an eighth of the time."""
+    ours = not gc.get_freeze_count()
+    if ours:
+        gc.freeze()
+    try:
+        yield
+    finally:
+        if ours:
+            gc.unfreeze()
 
 
 @dataclass
@@ -106,9 +122,18 @@ class AsyncBackend:
         self._opening: asyncio.Future[None] | None = None
         self._pen: tuple[Journal, GroupCommit] | None = None
 
-    async def _ask(self, request: Request, places: list[int], lane: Lane) -> Answered:
+    def _prepared(self, request: Request, places: list[int]) -> Any:
+        """What of a call can be made before a slot is free; raises Refusal where nothing should be sent."""
+        return None
+
+    async def _ask(self, request: Request, places: list[int], lane: Lane, prepared: Any) -> Any:
         """One call for these places of a request; raises Retryable, Refusal, or an error that ends the run."""
         raise ConfigError(f"{type(self).__name__} does not say how it asks")
+
+    def _read(self, request: Request, places: list[int], lane: Lane, found: Any) -> Answered:
+        """What a call gave, read while the slot serves another; raises what `_ask` raises."""
+        assert isinstance(found, Answered)
+        return found
 
     async def _open(self) -> None:
         """Opens connections; called in the event loop before the first request."""
@@ -141,7 +166,8 @@ class AsyncBackend:
         Requests are taken from the iterable only as slots get free, so a million of them need no more memory than a
         few. `done` and the iterable run in the backend's own thread, one step at a time, while this one waits.
         """
-        self._loop().run(self._complete(requests, done))
+        with _only_new_garbage():
+            self._loop().run(self._complete(requests, done))
 
     def close(self) -> None:
         """Closes the connections and ends the thread; asked again, the backend opens new ones."""
@@ -240,11 +266,16 @@ class AsyncBackend:
         assert self._lanes is not None
         lanes = self._lanes
         tokens = self._estimate(request, len(places)) if any(lane.limits.counts_tokens for lane in lanes.all) else 0.0
+        prepared = self._prepared(request, places)
         lane = await lanes.take(tokens)
         now = asyncio.get_running_loop().time
         try:
             shared.meter.check(lanes.in_flight - 1)
-            answered = await self._ask(request, places, lane)
+            try:
+                found = await self._ask(request, places, lane, prepared)
+            finally:
+                lanes.give(lane)
+            answered = self._read(request, places, lane, found)
         except Retryable as error:
             if error.wait is not None and error.kind == "http_429":
                 lane.limits.hold(now(), error.wait)
@@ -255,8 +286,6 @@ class AsyncBackend:
             else:
                 lane.reached()
             raise
-        finally:
-            lanes.give(lane)
         lane.reached()
         lane.limits.settle(now(), tokens, answered.prompt_tokens + answered.completion_tokens)
         return answered

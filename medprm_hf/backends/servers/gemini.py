@@ -130,7 +130,7 @@ class GeminiBackend(AsyncBackend):
         if client is not None:
             await close_client(client)
 
-    async def _ask(self, request: Request, places: list[int], lane: Lane) -> Answered:
+    async def _ask(self, request: Request, places: list[int], lane: Lane, prepared: None) -> Answered:
         fitted, notes = self._fitter.fit(request, self.abilities.context)
         while True:
             contents, system = wire.contents_of(fitted, self._takes_system)

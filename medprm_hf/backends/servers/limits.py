@@ -71,6 +71,8 @@ class Limits:
 
     def wait(self, now: float) -> float:
         """Seconds until a request may be sent; 0: now."""
+        if self._requests is None and self._tokens is None:
+            return max(self.held_until - now, 0.0)
         waits = [self.held_until - now, 0.0]
         waits += [bucket.wait(now) for bucket in (self._requests, self._tokens) if bucket is not None]
         return max(waits)

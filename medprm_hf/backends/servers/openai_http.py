@@ -14,7 +14,7 @@ import asyncio
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from medprm_hf.backends.books import books
@@ -72,6 +72,19 @@ class OpenAISettings:
     """Tokens of prompt and answer at most; 0: what the server or the table says."""
     max_image_bytes: int = 0
     """Bytes of one image at most: larger ones are sent smaller; 0: what the table says of OpenAI."""
+
+
+class _Call(NamedTuple):
+    """A call as it is sent."""
+
+    body: dict[str, Any]
+    pieces: list[bytes]
+    """The body as JSON, images in their places."""
+    continuation: Continuation
+    logprobs: bool
+    """Whether they were wanted, by request or settings."""
+    notes: tuple[str, ...]
+    """What was changed so that it can be sent."""
 
 
 class OpenAIBackend(AsyncBackend):
@@ -142,32 +155,40 @@ class OpenAIBackend(AsyncBackend):
             await self._client.close()
         self._client = None
 
-    async def _ask(self, request: Request, places: list[int], lane: Lane) -> Answered:
-        assert self._client is not None
+    def _prepared(self, request: Request, places: list[int]) -> _Call:
         fitted, notes = self._fitter.fit(request, self.abilities.context)
         images = [image for message in fitted.messages for image in message.images]
-        able, asked_for_logprobs = self.abilities, bool(self._settings.logprobs or request.logprobs)
+        continuation = self._continuation(request)
+        logprobs = bool(self._settings.logprobs or request.logprobs)
+        body = wire.payload(fitted, self.model, places, continuation, self.abilities, logprobs)
+        return _Call(body, wire.pieces(body, images), continuation, logprobs, notes)
+
+    async def _ask(self, request: Request, places: list[int], lane: Lane, prepared: _Call) -> tuple[_Call, bytes]:
+        assert self._client is not None
         while True:
-            continuation = self._continuation(request)
-            body = wire.payload(fitted, self.model, places, continuation, able, asked_for_logprobs)
             try:
-                found = await self._client.send("POST", lane, "/chat/completions", wire.pieces(body, images))
-                break
+                return prepared, await self._client.post(lane, "/chat/completions", prepared.pieces)
             except NotFound as error:
                 raise await self._not_found(error, lane) from None
             except Refusal as error:
                 fixed = {"continue_final_message"} if self._settings.continuation == "native" else set()
-                if not able.learn(error.message, {name for name in body if name not in fixed}):
+                if not self.abilities.learn(error.message, {name for name in prepared.body if name not in fixed}):
                     raise
+                prepared = self._prepared(request, places)
+
+    def _read(self, request: Request, places: list[int], lane: Lane, found: tuple[_Call, bytes]) -> Answered:
+        assert self._client is not None
+        call, said = found
+        body = self._client.parse(said, lane)
         try:
-            answers, used = wire.read_choices(found, request), wire.usage(found)
+            answers, used = wire.read_choices(body, request), wire.usage(body)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise Retryable("broken_json", f"{lane.name} broke the protocol: {error!r}") from None
         if not answers:
             raise Retryable("no_choices", f"{lane.name} answered without choices")
-        self._count(len(answers), body.get("n", 1))
-        notes = (*notes, *self._left_out(request, asked_for_logprobs, answers))
-        return Answered(answers, used.prompt, used.cached, used.completion, continuation, notes)
+        self._count(len(answers), call.body.get("n", 1))
+        notes = (*call.notes, *self._left_out(request, call.logprobs, answers))
+        return Answered(answers, used.prompt, used.cached, used.completion, call.continuation, notes)
 
     def _count(self, given: int, asked: int) -> None:
         """A server that leaves n aside gives one answer whatever is asked: twice, and each is asked for by itself."""

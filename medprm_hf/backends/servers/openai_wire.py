@@ -7,7 +7,6 @@ its encoded bytes are shared by all bodies that carry it: a body is a list of pi
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 from medprm_hf.backends.protocol import Completion, Continuation, Failure, Message, Request
 from medprm_hf.backends.servers.abilities import Abilities
 from medprm_hf.backends.servers.data_urls import data_url
+from medprm_hf.backends.servers.wire_json import write_json
 
 CONTINUE_PROMPT = """\
 Your answer has already been begun. Write only what follows its last character: go on from there, repeat nothing \
@@ -23,7 +23,6 @@ of it, and do not comment on it. The answer so far:
 
 _IMAGE = f"image-{secrets.token_hex(12)}"
 """Stands for an image while the rest of a body becomes JSON; no text contains it by chance."""
-_encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), check_circular=False).encode
 
 
 def payload(
@@ -64,13 +63,13 @@ def payload(
 
 def pieces(body: Mapping[str, Any], images: Sequence[bytes]) -> list[bytes]:
     """The body as JSON in pieces, the marks of its images replaced by their data URLs."""
-    text = _encode(body)
+    text = write_json(body)
     if not images:
-        return [text.encode()]
-    first, *rest = text.split(_IMAGE)
-    found = [first.encode()]
+        return [text]
+    first, *rest = text.split(_IMAGE.encode())
+    found = [first]
     for image, after in zip(images, rest, strict=True):
-        found += (data_url(image), after.encode())
+        found += (data_url(image), after)
     return found
 
 
