@@ -9,9 +9,11 @@ MedPRMError
 ├── BackendError         a model or its server did not give an answer
 │   ├── AuthError            the key is missing or wrong: nothing will work until it is mended
 │   ├── BudgetError          the money set aside is spent
+│   ├── StoppedError         somebody pressed Ctrl-C: nothing more is asked
 │   └── PendingError         a provider's batch is under way: come back later
 ├── ParseError           an answer arrived, but it cannot be read
 ├── StoreError           a run directory, journal or review store that cannot be used
+│   └── ReviewError          what a reviewer asked of the store cannot be done
 ├── HubError             the Hub cannot be reached, refused, or has not what was asked for
 │   └── HubConflict          somebody else's commit was first
 └── PublishError         a check before publishing failed, or what was to be published cannot be
@@ -69,6 +71,10 @@ class BudgetError(BackendError):
     """The money set aside is spent."""
 
 
+class StoppedError(BackendError):
+    """Somebody pressed Ctrl-C: nothing more is asked, what is in flight may end."""
+
+
 class PendingError(BackendError):
     """A provider's batch is under way: nothing is wrong, come back later."""
 
@@ -79,6 +85,19 @@ class ParseError(MedPRMError):
 
 class StoreError(MedPRMError):
     """A run directory, journal or review store that cannot be used."""
+
+
+class ReviewError(StoreError):
+    """What a reviewer asked of the store cannot be done.
+
+    `kind` tells why: `unknown_item`, `unknown_step`, `held` (somebody else has the item), `changed` (the item is no
+    longer what was shown), `key` (used for another decision), `value` (a label, box or time that is none), `nothing`
+    (there is nothing to undo), `rights` (the role may not do this), `login` (nobody is logged in).
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class HubError(MedPRMError):

@@ -10,20 +10,14 @@ Published mixes (easy / medium / hard): radiology 30/50/20, pathology 20/50/30, 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from math import floor, inf
 from typing import NamedTuple
 
 from medprm_hf.errors import ConfigError
+from medprm_hf.text.domains import DOMAINS
 
-DOMAINS = ("radiology", "pathology", "clinical")
 DIFFICULTIES = ("easy", "medium", "hard")
-_WORDS = {
-    "radiology": r"x[- ]?ray|radiograph|radiolog|ct\b|mri?\b|ultraso|mammo|angio|pet\b|cxr|us\b|phantom",
-    "pathology": r"patho|histo|cytolog|smear|microscop|h&e|biops|slide",
-    "clinical": r"clinic|photo|derm|fundus|retina|endoscop|skin|oct\b|wound",
-}
 Difficulties = Mapping[str, Mapping[str, float]]
 
 
@@ -38,12 +32,6 @@ class Ticket(NamedTuple):
     def name(self, split_by_difficulty: bool) -> str:
         """The class whose share it counts for."""
         return f"{self.domain}/{self.difficulty}" if split_by_difficulty else str(self.domain)
-
-
-def domain_of(modality: str | None) -> str | None:
-    """radiology, pathology or clinical, by the words of the modality; None where none fits (text, unknown)."""
-    said = (modality or "").casefold().replace("_", " ")
-    return next((domain for domain, words in _WORDS.items() if re.search(rf"\b(?:{words})", said)), None)
 
 
 def check_mix(domains: Mapping[str, float] | None, difficulties: Difficulties | None) -> None:

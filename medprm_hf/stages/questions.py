@@ -22,8 +22,9 @@ from medprm_hf.specs import QuestionsSpec
 from medprm_hf.stages.base import Batch, Row, columns_of, rows_of
 from medprm_hf.stages.question_checks import drop_reason, hold_reason
 from medprm_hf.stages.question_groups import STRICTNESS, Groups, own_group, place_of, split_of
-from medprm_hf.stages.question_mix import Ticket, check_mix, domain_of, left_out, limits_of
+from medprm_hf.stages.question_mix import Ticket, check_mix, left_out, limits_of
 from medprm_hf.stages.question_writing import lacks_question, write_questions
+from medprm_hf.text.domains import domain_of
 from medprm_hf.text.identifiers import mask
 
 SETTLED = ("question", "turns", "options", "answer", "answer_index", "clinical_context", "difficulty")

@@ -15,8 +15,8 @@ from medprm_hf.errors import ConfigError
 from medprm_hf.loading import complete_row
 from medprm_hf.stages.base import Learner
 from medprm_hf.stages.question_groups import split_of
-from medprm_hf.stages.question_mix import domain_of
 from medprm_hf.stages.questions import Questions
+from medprm_hf.text.domains import domain_of
 
 Row = dict[str, Any]
 OPTIONS = ["pneumonia", "effusion", "normal"]

@@ -1,0 +1,113 @@
+"""Rows come into the store: what is new, what has changed, what is the same. Images are kept once, by their hash.
+
+An item whose words or image change gets a new version; decisions on the old words stay in the history and no longer
+count. New machine labels change what is asked and in which order, not the version: the words are the same.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from medprm_hf.labels.review_value import Minutes
+from medprm_hf.review.decisions import settle
+from medprm_hf.review.items import Item, Row, items_of
+from medprm_hf.review.ranking import chunks, doubtful, draw_sample, merged, rank
+from medprm_hf.review.settings import StoreSettings
+from medprm_hf.review.tables import Database
+
+WAITING_PRIORITY = 1e6
+"""Questions that wait for a person hold everything else up: they come first."""
+_COLUMNS = (
+    "item_id", "question_id", "kind", "batch", "modality", "domain", "difficulty", "source", "image_sha256",
+    "content", "machine", "identities", "content_hash", "doubt", "sample", "asked", "priority", "draw", "needed",
+    "asked_n", "open",
+)  # fmt: skip
+
+
+def add_rows(
+    database: Database, rows: Iterable[Row], settings: StoreSettings, *, images: bool, batch: str | None, whole: bool
+) -> tuple[int, int, int]:
+    """(new, changed, same) items. Each chunk of rows is a transaction; order and sample are settled at the end."""
+    done: Counter[str] = Counter()
+    for piece in chunks(rows):
+        asked = doubtful(piece, settings.order, Minutes(), settings.seed, whole)
+        with database.write() as db:
+            for row, (mask, priority) in zip(piece, asked, strict=True):
+                for item in items_of(row, settings.seed, images):
+                    question = item.kind == "question"
+                    doubt, urgent = ("1", WAITING_PRIORITY) if question else (mask, priority)
+                    done[_put(db, item, doubt, urgent, batch, 1 if question else settings.reviewers_per_item)] += 1
+    with database.write() as db:
+        draw_sample(db, 0.0 if whole else settings.sample, settings.sample_part, settings.seed)
+        rank(db, settings.seed)
+        for row in db.execute("SELECT item_id FROM items WHERE open <> (settled_n < asked_n)").fetchall():
+            settle(db, row["item_id"])
+    return done["new"], done["changed"], done["same"]
+
+
+def _put(db: sqlite3.Connection, item: Item, doubt: str, priority: float, batch: str | None, needed: int) -> str:
+    """Inserts or updates one item; new, changed or same."""
+    old = db.execute("SELECT * FROM items WHERE item_id = ?", (item.item_id,)).fetchone()
+    if item.image is not None and (old is None or old["image_sha256"] != item.image.sha256):
+        _keep_image(db, item)
+    values = _values(item, doubt, priority, batch, needed)
+    if old is None:
+        marks = ", ".join("?" for _ in _COLUMNS)
+        db.execute(f"INSERT INTO items ({', '.join(_COLUMNS)}) VALUES ({marks})", [values[name] for name in _COLUMNS])
+        if db.execute("SELECT 1 FROM standing WHERE item_id = ? LIMIT 1", (item.item_id,)).fetchone():
+            settle(db, item.item_id)  # its decisions were here first
+        return "new"
+    other = old["content_hash"] != values["content_hash"]
+    if not other and old["machine"] == values["machine"] and old["doubt"] == doubt and old["priority"] == priority:
+        return "same"
+    _update(db, old, values, other)
+    return "changed"
+
+
+def _values(item: Item, doubt: str, priority: float, batch: str | None, needed: int) -> dict[str, Any]:
+    plain = {name: getattr(item, name) for name in _COLUMNS[:8] if name != "batch"}
+    return {
+        **plain,
+        "batch": batch,
+        "image_sha256": item.image.sha256 if item.image else None,
+        "content": _json(item.content),
+        "machine": _json(item.machine),
+        "identities": json.dumps(item.identities),
+        "content_hash": item.content_hash,
+        "doubt": doubt,
+        "sample": "0" * item.steps,
+        "asked": doubt,
+        "asked_n": doubt.count("1"),
+        "priority": priority,
+        "draw": item.draw,
+        "needed": needed,
+        "open": int("1" in doubt),
+    }
+
+
+def _update(db: sqlite3.Connection, old: sqlite3.Row, values: dict[str, Any], other: bool) -> None:
+    """An item that is there: the sample that was drawn stays drawn, a round that was begun stays begun."""
+    sample = old["sample"] if len(old["sample"]) == len(values["sample"]) else values["sample"]
+    asked = merged(values["doubt"], sample)
+    kept = {name: value for name, value in values.items() if name not in ("item_id", "needed", "open", "draw", "batch")}
+    kept |= {"sample": sample, "asked": asked, "asked_n": asked.count("1"), "version": old["version"] + other}
+    names = ", ".join(f"{name} = ?" for name in kept)
+    db.execute(f"UPDATE items SET {names} WHERE item_id = ?", [*kept.values(), old["item_id"]])
+    settle(db, old["item_id"])
+
+
+def _keep_image(db: sqlite3.Connection, item: Item) -> None:
+    image = item.image
+    assert image is not None
+    db.execute(
+        "INSERT OR IGNORE INTO images VALUES (?, ?, ?, ?, ?)",
+        (image.sha256, image.data, image.mime, image.width, image.height),
+    )
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
