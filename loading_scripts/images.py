@@ -1,15 +1,20 @@
 """A folder of one's own images: DICOM, NIfTI, PNG, JPEG and what else can be taken in, one row an image, no question.
 
+Licence: yours (license=…)
+Redistribution: as you may; file and folder names stay out of the rows
+Needs: nothing to sign; the dicom extra for DICOM and NIfTI (whole series: dicom_folder, BIDS: nifti_folder)
+Columns: pixels; of DICOM headers Modality and PatientID (as a pseudonym)
+Checked: the DICOM files that pydicom ships for tests
+
 A vision model can write the questions (`questions.write.backend`). The group is a pseudonym of the patient (DICOM's
 PatientID, else the sub-folder, else the image by itself) under `secret`: the same secret gives the same patient the
 same pseudonym, without one each run has its own. File and folder names stay out of the rows.
 
-    python loading_scripts/images.py folder | head -1
+    python loading_scripts/images.py folder --license "CC0" --limit 1
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +24,7 @@ from medprm_hf.ids import bytes_hash
 from medprm_hf.imaging.deidentify import Deidentifier
 from medprm_hf.imaging.dicom import is_dicom, read_dicom, render_dicom
 from medprm_hf.imaging.volumes import render_nifti
+from medprm_hf.sources import run_script
 
 _SKIPPED = (".txt", ".md", ".csv", ".json", ".jsonl", ".xml", ".html")
 _MODALITIES = {"CT": "ct_scan", "MR": "mri", "CR": "xray", "DX": "xray", "MG": "mammography", "US": "ultrasound"}
@@ -76,7 +82,4 @@ def _image(data: bytes, window: str, slices: str) -> tuple[Any, str, str | None]
 
 
 if __name__ == "__main__":
-    import sys
-
-    for row in rows(sys.argv[1], license="unknown"):
-        print(json.dumps({k: v for k, v in row.items() if k != "image"}))
+    run_script(rows, __doc__)

@@ -1,10 +1,14 @@
-"""PneumoniaMNIST as files: chest X-rays, "normal or pneumonia?". CC BY 4.0 (Kermany et al. 2018, MedMNIST).
+"""PneumoniaMNIST as files: chest X-rays, "normal or pneumonia?" (Kermany et al. 2018, MedMNIST).
 
-Columns checked against `../shared/data/pneumoniamnist/cases.jsonl`: file, npz_split, npz_index, label,
-label_name, width, height; images lie beside it as PNG. No patient id is published, so each image is its own
-group. Not for clinical use.
+Licence: CC BY 4.0
+Redistribution: yes, with attribution
+Needs: nothing to sign; a folder with cases.jsonl and its PNG files
+Columns: file, npz_split, npz_index, label_name
+Checked: ../shared/data/pneumoniamnist
 
-    python loading_scripts/pneumoniamnist.py ../shared/data/pneumoniamnist | head -1
+No patient id is published, so each image is its own group. Not for clinical use.
+
+    python loading_scripts/pneumoniamnist.py ../shared/data/pneumoniamnist --limit 1
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from medprm_hf.loading import image_value
+from medprm_hf.sources import run_script
 
 OPTIONS = ["normal", "pneumonia"]
 
@@ -41,7 +46,4 @@ def rows(path: str, limit: int | None = None) -> Iterator[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    import sys
-
-    for row in rows(sys.argv[1]):
-        print(json.dumps({**row, "image": row["image"]["path"]}))
+    run_script(rows, __doc__)

@@ -1,16 +1,21 @@
 """A table of one's own: JSON, JSONL, CSV or Parquet with the canonical question columns.
 
+Licence: each row's own (column license)
+Redistribution: as each row's licence allows
+Needs: nothing to sign
+Columns: the canonical question columns (medprm_hf/schema.py)
+Checked: the schema itself
+
 Needed: question. Useful: question_id, image (path, relative to the table), options (list, or text split at |),
 answer (text or letter), answer_index, modality, difficulty, clinical_context, group, source, license, split.
 Other columns are refused by name, so that a typing error is not a missing column; `ignore` lists those to
 leave out.
 
-    python loading_scripts/table.py questions.csv | head -1
+    python loading_scripts/table.py questions.csv --limit 1
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +23,8 @@ from typing import Any
 from medprm_hf.errors import DataError
 from medprm_hf.ids import content_hash
 from medprm_hf.loading import image_value
+from medprm_hf.sources import run_script
+from medprm_hf.sources.streams import stream
 from medprm_hf.text.prompts import letter
 
 
@@ -37,22 +44,10 @@ def _empty(value: Any) -> bool:
 def _records(file: Path) -> Iterator[dict[str, Any]]:
     if not file.is_file():
         raise DataError(f"no table at {file}")
-    if file.suffix == ".jsonl":
-        with file.open(encoding="utf-8") as lines:
-            yield from (json.loads(line) for line in lines if line.strip())
-    elif file.suffix == ".json":
-        yield from json.loads(file.read_text(encoding="utf-8"))
-    elif file.suffix == ".csv":
-        import csv
-
-        with file.open(encoding="utf-8", newline="") as lines:
-            yield from csv.DictReader(lines)
-    elif file.suffix == ".parquet":
-        import pyarrow.parquet as pq
-
-        yield from pq.read_table(file).to_pylist()
-    else:
-        raise DataError(f"{file} is {file.suffix or 'without suffix'}; a table is .json, .jsonl, .csv or .parquet")
+    for number, (_, record) in enumerate(stream(file)):
+        if not isinstance(record, dict):
+            raise DataError(f"{file}: record {number} is a {type(record).__name__}, not columns")
+        yield record
 
 
 def _row(record: dict[str, Any], number: int, file: Path) -> dict[str, Any]:
@@ -82,7 +77,4 @@ def _gold(row: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    import sys
-
-    for row in rows(sys.argv[1]):
-        print(json.dumps({k: v for k, v in row.items() if k != "image"}, ensure_ascii=False))
+    run_script(rows, __doc__)

@@ -39,10 +39,15 @@ class TakenIn(NamedTuple):
 
 
 def take_in(source: Any) -> TakenIn:
-    """Whatever a source gives as an image (bytes, path, cell, PIL image, LoadedImage, None) as a row may hold it."""
+    """Whatever a source gives as an image (bytes, path, cell, PIL image, LoadedImage, None) as a row may hold it.
+
+    The ImageError that a source met itself is a refusal in those words.
+    """
     if source is None:
         return TakenIn(None, None, [])
     try:
+        if isinstance(source, ImageError):
+            raise source
         found = source if isinstance(source, LoadedImage) else load_image(_with_bytes(source))
         data = strip_metadata(found.data)
     except ImageError as error:

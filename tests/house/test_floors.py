@@ -13,7 +13,7 @@ FLOORS = (
     ("labels",),
     ("specs", "specs_labels", "specs_report", "specs_train"),
     ("recipe", "loading", "backends", "review", "formats", "retrieval"),
-    ("scoring", "publishing"),
+    ("scoring", "publishing", "sources"),
     ("stages", "phantom", "training", "evaluation", "rewards"),
     ("runs",),
     ("app",),
