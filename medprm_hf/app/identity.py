@@ -43,6 +43,7 @@ COOKIE = "medprm_session"
 STAYS = 30 * 24 * 3600
 """Seconds that a login holds."""
 LONGEST_NAME = 60
+_PROCESS_SECRET = secrets.token_hex(32)  # one a process, so that all its routes know each other's cookies
 _KNOWN_FOR = 300.0
 """Seconds that an answer of the Hub on a token is believed."""
 
@@ -103,7 +104,7 @@ class Identities:
             "hub" if (mode or ("hub" if os.environ.get("SPACE_ID") else "local")) == "hub" else "local"
         )
         self.roles = roles or self._default_roles()
-        self._secret = secret or secrets.token_hex(32)
+        self._secret = secret or _PROCESS_SECRET
         self._hub_names: dict[str, tuple[float, Identity]] = {}
         self._lock = threading.Lock()
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from medprm_hf.app.review_api import Door
 from medprm_hf.app.review_bodies import AdjudicateBody, read_body
+from medprm_hf.app.review_door import Door
 from medprm_hf.review.adjudication import adjudicate, disagreements
 from medprm_hf.review.progress import counts
 
