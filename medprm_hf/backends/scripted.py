@@ -15,6 +15,7 @@ from importlib import import_module
 from itertools import islice
 
 from medprm_hf.backends.protocol import Completion, Failure, Reply, Request, Usage
+from medprm_hf.backends.stopping import check_stop
 from medprm_hf.errors import ConfigError
 from medprm_hf.registry import near
 
@@ -56,6 +57,7 @@ class ScriptedBackend:
         """Nothing to give back."""
 
     def _reply(self, request: Request) -> Reply:
+        check_stop()
         self.asked.append(request)
         places = tuple(_completion(self._answer(request, place)) for place in range(request.n))
         words = sum(len(message.text.split()) for message in request.messages) + len(request.prefix.split())

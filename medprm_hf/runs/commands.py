@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +12,18 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from medprm_hf.errors import BudgetError, PendingError, StoreError
+from medprm_hf.backends.stopping import stoppable
+from medprm_hf.errors import BudgetError, PendingError, StoppedError, StoreError
 from medprm_hf.recipe import Recipe
+from medprm_hf.runs import status
 from medprm_hf.runs.finish import export_file, finish, is_kept, solution_rows
+from medprm_hf.runs.lock import one_at_a_time
 from medprm_hf.runs.money import said, spending
 from medprm_hf.runs.pipeline import Run
 from medprm_hf.runs.progress import show_progress
 from medprm_hf.runs.report import Facts, write_report
+from medprm_hf.runs.seal import finished_report, seal, unseal
+from medprm_hf.runs.shards import kept_whole
 
 console = Console(soft_wrap=True)
 
@@ -48,30 +50,54 @@ def remove_run(directory: Path) -> None:
 def _carry_out(run: Run) -> dict[str, Any]:
     started = time.perf_counter()
     console.print(f"[bold]{run.recipe.name}[/bold] → {run.directory}  ({' → '.join(run.recipe.stages)})")
+    _say_changed(run)
     try:
-        with _one_at_a_time(run.directory), show_progress(run, console) as progress:
-            run.build(progress)
+        with kept_whole(run.directory), one_at_a_time(run.directory):
+            with stoppable(_say_stopping), show_progress(run, console) as progress:
+                run.build(progress)
+            return _finish(run, started)
     except BudgetError as error:
         _say_spent(run, error)
         raise
     except PendingError:
         console.print("\n[yellow]stopped[/yellow]: answers are on their way")
-        _status_table(run)
-        _say_batches(run)
+        status.status_table(run, console)
+        status.say_batches(run, console)
         console.print(f"all answers are kept. Come back with: medprm resume {run.directory}")
         raise
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, StoppedError) as error:
         console.print(
-            f"\n[yellow]stopped[/yellow]: finished shards are kept. Go on with: medprm resume {run.directory}"
+            f"\n[yellow]stopped[/yellow]: finished shards are kept, and every answer that arrived. Go on with: medprm "
+            f"resume {run.directory}"
         )
-        raise
-    return _finish(run, started)
+        raise KeyboardInterrupt from error
+
+
+def _say_changed(run: Run) -> None:
+    """Names input files whose content is another than when the source was read."""
+    for file in run.source().changed():
+        console.print(
+            f"[yellow]changed[/yellow] since it was read: {file}. The source is read again; shards whose rows are the "
+            "same stay done",
+            highlight=False,
+        )
+
+
+def _say_stopping() -> None:
+    console.print("\n[yellow]stopping[/yellow]: what is in flight may end. Ctrl-C again stops at once", highlight=False)
 
 
 def _finish(run: Run, started: float) -> dict[str, Any]:
-    with console.status("writing dataset, exports and report"):
-        facts = Facts(run)
-        report = write_report(run, facts, finish(run, facts.add))
+    """Writes what a run leaves for people, or finds that all of it is written."""
+    found = finished_report(run)
+    if found is None:
+        with console.status("writing dataset, exports and report"):
+            facts = Facts(run)
+            report = write_report(run, facts, finish(run, facts.add))
+            seal(run)
+    else:
+        report = found
+        console.print("nothing was to be done: dataset, exports and report are those of this run")
     _show(run, report, time.perf_counter() - started)
     return report
 
@@ -83,7 +109,7 @@ def _say_spent(run: Run, error: BudgetError) -> None:
     parts = [f"{model} {said(t for (_, m), t in accounts.items() if m == model)}" for model in models]
     console.print(f"\n[yellow]stopped[/yellow]: {error}", highlight=False)
     console.print(f"spent: {said(accounts.values())} ({', '.join(parts) or 'nothing'})", highlight=False)
-    _status_table(run)
+    status.status_table(run, console)
     more = f" --budget {max(1, math.ceil(2 * run.recipe.budget))}" if run.recipe.budget is not None else ""
     console.print(f"finished shards and all answers are kept. Go on with: medprm resume {run.directory}{more}")
 
@@ -94,7 +120,9 @@ def report_run(directory: Path) -> dict[str, Any]:
     if not run.finished():
         lacking = [str(stage.name) for i, stage in enumerate(run.stages) if run.todo(i) or not run.shard_count()]
         raise StoreError(f"{directory} is not finished ({', '.join(lacking)}): medprm resume {directory}")
-    return _finish(run, time.perf_counter())
+    with kept_whole(directory), one_at_a_time(directory):
+        unseal(run)
+        return _finish(run, time.perf_counter())
 
 
 def export_run(directory: Path, format: str, out: Path | None, **options: Any) -> None:
@@ -108,82 +136,8 @@ def export_run(directory: Path, format: str, out: Path | None, **options: Any) -
 
 
 def show_status(directory: Path) -> None:
-    """Prints stages × shards with rows, errors, seconds and money."""
-    run = Run.resume(directory)
-    _status_table(run)
-    _say_batches(run)
-    if not run.finished():
-        console.print(f"go on with: medprm resume {directory}")
-
-
-def _say_batches(run: Run) -> None:
-    """Names the providers' batches that are under way."""
-    from medprm_hf.backends.batches.batch_notes import BatchNotes, age
-    from medprm_hf.backends.journals.journal import Journal
-
-    file = run.directory / "journal.sqlite"
-    if not file.is_file():
-        return
-    with Journal(file, readonly=True) as journal:
-        for batch in BatchNotes(journal).under_way():
-            name = batch.provider or "not confirmed"
-            console.print(
-                f"batch under way: {batch.identity}, {name}: {batch.requests:,} requests, {age(batch)}; last heard: "
-                f"{batch.said}",
-                highlight=False,
-            )
-
-
-def _status_table(run: Run) -> None:
-    count, accounts = run.shard_count(), spending(run.directory)
-    table = Table(title=f"{run.recipe.name} in {run.directory}")
-    for heading in ("stage", "shards", "rows", "errors", "seconds", "cost"):
-        table.add_column(heading, justify="left" if heading == "stage" else "right")
-    for index, stage in enumerate(run.stages):
-        markers = [marker for number, marker in run.shards.markers(str(stage.name)) if number < count]
-        sums = [sum(marker.get(name, 0) for marker in markers) for name in ("rows", "errors", "seconds")]
-        cost = said(tally for (name, _), tally in accounts.items() if name == stage.name)
-        done = f"{run.done(index)} / {count}"
-        table.add_row(str(stage.name), done, str(sums[0]), str(sums[1]), f"{sums[2]:.1f}", cost)
-    console.print(table)
-    for (name, model), tally in sorted(accounts.items()):
-        kinds = ", ".join(f"{kind} {number:,}" for kind, number in sorted(tally.failures.items()))
-        console.print(
-            f"{name}: {model}: {tally.completions:,} answers, {tally.prompt_tokens:,} + {tally.completion_tokens:,} "
-            f"tokens, {said([tally])}{f'; failures: {kinds}' if kinds else ''}",
-            highlight=False,
-        )
-
-
-@contextmanager
-def _one_at_a_time(directory: Path) -> Iterator[None]:
-    """A second process on the same run is refused; the lock of a process that died is taken over."""
-    lock = directory / ".lock"
-    try:
-        handle = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-    except FileExistsError:
-        owner = lock.read_text(encoding="utf-8").strip()
-        if owner.isdigit() and _alive(int(owner)):
-            raise StoreError(
-                f"{directory} is being worked on by process {owner}: wait for it, or stop it first"
-            ) from None
-        handle = os.open(lock, os.O_TRUNC | os.O_WRONLY)
-    os.write(handle, str(os.getpid()).encode())
-    os.close(handle)
-    try:
-        yield
-    finally:
-        lock.unlink(missing_ok=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return process != os.getpid()
+    """Prints how far a run is; see `status.py`."""
+    status.show_status(directory, console)
 
 
 def _show(run: Run, report: dict[str, Any], seconds: float) -> None:

@@ -32,6 +32,7 @@ from medprm_hf.backends import open_backend
 from medprm_hf.backends.books import books
 from medprm_hf.backends.open import identity_of
 from medprm_hf.backends.protocol import Usage
+from medprm_hf.backends.stopping import check_stop
 from medprm_hf.errors import ConfigError, PendingError, StoreError
 from medprm_hf.formats import open_format
 from medprm_hf.ids import content_hash
@@ -123,6 +124,7 @@ class Run:
         """Reads the source where that is to be done; gives its number of shards."""
         read = 0
         for read in self.source().read():
+            check_stop()
             progress(SOURCE, read, read + 1)
         count = self.shard_count()
         if read:
@@ -234,6 +236,7 @@ class Run:
 
     def do_shard(self, index: int, number: int, stage: Stage | None = None) -> Marker:
         """Does one shard of one stage and keeps it; gives its marker. `stage`: as `taught` gave it."""
+        check_stop()
         stage = stage or self.taught(index)
         fingerprint, batch = self.fingerprint(index, number), self._batch(index, number)
         batch[ROW] = list(range(len(batch["question_id"])))

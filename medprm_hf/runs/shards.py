@@ -15,9 +15,11 @@ has changed, so that thousands of them cost a look at a folder.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -163,6 +165,21 @@ def cannot_write(file: Path, error: OSError, run: Path) -> StoreError:
         f"cannot write {file}: {error.strerror or error}; what was finished before is kept: make room or mend the "
         f"permissions, then `medprm resume {run}`"
     )
+
+
+_REFUSED = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+
+
+@contextmanager
+def kept_whole(run: Path) -> Iterator[None]:
+    """Turns what the system says of a full disk, or of files of the run that may not be written, into a StoreError."""
+    try:
+        yield
+    except OSError as error:
+        file = Path(error.filename) if isinstance(error.filename, str | os.PathLike) else run
+        if error.errno not in _REFUSED or not file.absolute().is_relative_to(run.absolute()):
+            raise
+        raise cannot_write(file, error, run) from error
 
 
 def replace_file(file: Path, write: Callable[[Path], Any]) -> None:

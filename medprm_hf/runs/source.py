@@ -68,7 +68,6 @@ class Source:
         options, name = self._recipe.source.options(), self._recipe.source.name
         rows = open_source(name, **options) if self._given is None else iter(self._given)
         all_of_it, count, total = hashlib.sha256(), 0, 0
-        (self._shards.folder(SOURCE) / f"{ALL}.json").unlink(missing_ok=True)
         with self.inputs.writing() as note, files_noted(note):
             for path in local_paths(options):
                 note(path)
@@ -79,7 +78,9 @@ class Source:
         if not count:
             raise ConfigError(f"source {name} gave no questions: see its options")
         whole = {"shards": count, "rows": total, "digest": all_of_it.hexdigest()[:16]}
-        self._shards.write_note(SOURCE, ALL, {"fingerprint": self.fingerprint(), **whole})
+        whole = {"fingerprint": self.fingerprint(), **whole}
+        if self._shards.note(SOURCE, ALL) != whole:
+            self._shards.write_note(SOURCE, ALL, whole)
 
     def _pieces(self, rows: Iterator[Row]) -> Iterator[tuple[int, str]]:
         """Writes shard after shard; gives rows and digest of each."""
@@ -88,6 +89,8 @@ class Source:
             ids.add([row["question_id"] for row in piece])
             digest = _digest(piece)
             if known.get(number) != digest:
+                # From here on the shards are no longer those that the marker of the whole speaks of.
+                (self._shards.folder(SOURCE) / f"{ALL}.json").unlink(missing_ok=True)
                 columns = {name: [row[name] for row in piece] for name in SOURCE_COLUMNS}
                 self._shards.write(SOURCE, number, columns, {"rows": len(piece), "digest": digest})
             yield len(piece), digest

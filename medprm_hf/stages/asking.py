@@ -10,6 +10,7 @@ from medprm_hf.backends.books import books
 from medprm_hf.backends.money.tally import Tally
 from medprm_hf.backends.open import identity_of
 from medprm_hf.backends.protocol import Backend, Completion, Failure, Message, Reply, Request, Sampling, Usage
+from medprm_hf.backends.stopping import check_stop
 from medprm_hf.imaging.load import load_image
 from medprm_hf.specs import GenerateSpec, RolloutSpec
 from medprm_hf.stages.base import Row, RowErrors
@@ -57,6 +58,7 @@ def ask(backend: Backend, requests: Sequence[Request]) -> list[Reply]:
 
     Whoever does not book itself (a model in this process) is booked here, on the stage that asks.
     """
+    check_stop()
     for request in requests:
         backend.usage.images.update(request.image_hashes())
     if getattr(backend, "books_itself", False):

@@ -20,6 +20,7 @@ from typing import Protocol
 from medprm_hf.backends.books import Books, books
 from medprm_hf.backends.journals.journal import Entry, Journal, place_names
 from medprm_hf.backends.protocol import Backend, Completion, Continuation, Failure, Reply, Request, Usage
+from medprm_hf.backends.stopping import check_stop
 
 CHUNK = 64
 """Distinct conversations between two commits: as many as the fast engine computes together."""
@@ -120,6 +121,7 @@ class JournaledBackend:
 
     def _compute(self, chunk: Sequence[tuple[_Order, range]], journal: Journal, shared: Books) -> None:
         """Journal first, then the reply: an answer that is not on file is not used."""
+        check_stop()
         asked = [
             replace(order.request, n=len(places), first=order.request.first + places.start) for order, places in chunk
         ]

@@ -71,7 +71,10 @@ class Ledger:
             with self._file.open("ab", buffering=0) as handle:
                 handle.write((self._ending() + "".join(lines)).encode())
         except OSError as error:
-            raise StoreError(f"cannot write the ledger {self._file}: {error.strerror or error}") from error
+            raise StoreError(
+                f"cannot write the ledger {self._file}: {error.strerror or error}; make room or mend the permissions, "
+                f"then `medprm resume {self._file.parent}`: what was answered is in the journal"
+            ) from error
         self._pending, self._written = {}, time.monotonic()
 
     def _ending(self) -> str:

@@ -21,6 +21,7 @@ from pathlib import Path
 from medprm_hf.backends.money.ledger import Ledger
 from medprm_hf.backends.money.prices import PriceTable
 from medprm_hf.backends.money.tally import Account, Tally, money
+from medprm_hf.backends.stopping import check_stop
 from medprm_hf.errors import BudgetError, ConfigError
 
 
@@ -48,12 +49,13 @@ class Meter:
         return self._spent + (self._ledger.spent if self._ledger else 0.0)
 
     def check(self, in_flight: int = 0) -> None:
-        """Call before sending: BudgetError when the money is spent.
+        """Call before sending: BudgetError when the money is spent, StoppedError after Ctrl-C.
 
         Args:
             in_flight: requests that are out; they are counted at what the dearest has cost lately, so that many at
                 once do not overshoot the budget by all of them.
         """
+        check_stop()
         if self.budget is None:
             return
         spent = self.spent

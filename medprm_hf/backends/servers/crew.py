@@ -11,10 +11,10 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from medprm_hf.backends.servers.feed import Feed, Job
-from medprm_hf.errors import AuthError, BudgetError
+from medprm_hf.errors import AuthError, BudgetError, StoppedError
 
 GRACE = 5.0
-"""Seconds that calls in flight are given after an error; after a spent budget they may take as long as they need."""
+"""Seconds that calls in flight are given after an error; after a spent budget or Ctrl-C as long as they need."""
 
 
 class Crew:
@@ -72,4 +72,5 @@ class Crew:
     async def _let_end(self) -> None:
         """Waits for what is in flight; nothing can come of a wrong key."""
         if self._tasks and not isinstance(self._error, AuthError):
-            await asyncio.wait(self._tasks, timeout=None if isinstance(self._error, BudgetError) else GRACE)
+            patient = isinstance(self._error, BudgetError | StoppedError)
+            await asyncio.wait(self._tasks, timeout=None if patient else GRACE)
