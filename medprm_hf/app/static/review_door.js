@@ -10,12 +10,13 @@ import { button, get, post } from "./review_dom.js";
 const RETRY_MS = 3000;
 const MAY_REVIEW = new Set(["reviewer", "adjudicator", "admin"]);
 
-/** Asks who this is until somebody is there who may review; null for a visitor of a shared Space. */
+/** Who is there and may review; null for somebody who may not, and the page says why. */
 export async function enter(host, t) {
-  const me = await whoami(host, t);
+  let me = await whoami(host, t);
+  if (!me.name && me.mode === "local") me = await askName(host, t);
   if (MAY_REVIEW.has(me.role)) return me;
-  if (me.mode === "local") return askName(host, t);
-  fill(host, blocked(me, t));
+  const again = async () => location.reload(await askName(host, t));
+  fill(host, blocked(me, t, me.mode === "local" ? again : null));
   return null;
 }
 
@@ -52,12 +53,13 @@ function askName(host, t) {
 }
 
 /** What a visitor sees: why, and what to do. */
-export function blocked(me, t) {
-  const login = h("a", { class: "button primary", href: me.login_url ?? "login/huggingface" }, t("login"));
+function blocked(me, t, again) {
+  const login = h("a", { class: "button primary", href: me.login_url ?? "oauth/huggingface/login" }, t("login"));
+  const other = again ? h("p", {}, button(t("other_name"), "", again)) : null;
   return h("div", { class: "page" }, h("div", { class: "card empty rv-visitor", role: "region", "aria-label": t("visitor_title") },
     h("h2", {}, t(me.name ? "visitor_title" : "login_title")),
     h("p", {}, me.name ? t("visitor", { name: me.name }) : t("login_help")),
-    me.name ? null : h("p", {}, login)));
+    me.name ? other : h("p", {}, login)));
 }
 
 /** Nothing left to review. */

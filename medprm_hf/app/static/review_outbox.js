@@ -48,16 +48,15 @@ export class Outbox {
     return [...this.#queue];
   }
 
-  /** Keeps one request and starts sending; returns the entry. */
-  add(path, body) {
+  /** Keeps one request and starts sending; a decision (`keyed`) carries its random key to the server. */
+  add(path, body, keyed = true) {
     const key = uuid();
     const order = `${Date.now().toString().padStart(14, "0")}.${String(this.#count++).padStart(6, "0")}`;
-    const entry = { name: `${this.prefix}${order}.${key}`, path, body: { key, ...body } };
+    const entry = { name: `${this.prefix}${order}.${key}`, path, body: keyed ? { key, ...body } : body };
     this.kept = keep(entry.name, entry);
     this.#queue.push(entry);
     this.#settle();
     this.#pump();
-    return entry;
   }
 
   /** Resolves when nothing waits any more (at once if nothing does). */

@@ -87,7 +87,7 @@ export function questionNotes(item, t) {
   ];
 }
 
-/** The form of the question's review; `done` gets {verdict, answer, difficulty, feedback}. */
+/** The form of the question's review; `done` gets {verdict, answer, difficulty, feedback, question}. */
 export function form(item, t, done) {
   const before = item.question_review ?? {};
   const verdicts = VERDICTS.map((name) => {
@@ -100,11 +100,13 @@ export function form(item, t, done) {
     : h("input", { type: "text", maxlength: 2000, value: before.answer ?? "" });
   const difficulty = h("select", {}, h("option", { value: "" }, t("unchanged")), DIFFICULTIES.map((name) =>
     h("option", { value: name, selected: before.difficulty === name }, t(`difficulty_${name}`))));
+  const words = h("textarea", { rows: 2, maxlength: 4000, value: before.question ?? item.question });
   const feedback = h("textarea", { rows: 3, maxlength: 4000, value: before.feedback ?? "" });
   const node = h("form", { class: "stack tight rv-question-form" },
     h("div", { class: "row", role: "radiogroup", "aria-label": t("verdict") }, verdicts),
     h("div", { class: "row rv-question-fields" },
       h("label", {}, t("correct_answer"), answer), h("label", {}, t("difficulty"), difficulty)),
+    h("label", {}, t("question_words"), words),
     h("label", {}, t("feedback"), feedback),
     h("div", { class: "row" }, button(t("save"), "Enter", null, { type: "submit", class: "primary push" })));
   node.addEventListener("submit", (event) => {
@@ -112,6 +114,7 @@ export function form(item, t, done) {
     done({
       verdict: new FormData(node).get("rv-verdict"), answer: answer.value || null,
       difficulty: difficulty.value || null, feedback: feedback.value.trim() || null,
+      question: words.value.trim() === item.question.trim() ? null : words.value.trim() || null,
     });
   });
   node.addEventListener("keydown", (event) => {

@@ -233,7 +233,7 @@ export class Session {
   async #close(how) {
     this.busy = true;
     const item_id = this.item.item_id;
-    if (how === "finish") this.outbox.add("finish", { item_id });
+    if (how === "finish") this.outbox.add("finish", { item_id }, false);
     this.screen.marks();
     await this.outbox.drained();
     this.busy = false;
@@ -249,10 +249,10 @@ export class Session {
   #done(entry, answer) {
     const { item_id, step } = entry.body;
     if (answer.counts) this.counts = answer.counts;
-    if (this.item?.item_id === item_id && this.steps[step] && answer.signals) {
-      this.steps[step].signals = answer.signals;
-      this.screen.step(step);
-    }
+    if (this.item?.item_id !== item_id || !this.steps[step] || !answer.signals) return;
+    this.steps[step].signals = answer.signals;
+    for (const passage of this.item.evidence ?? []) passage.cited = answer.evidence?.[passage.id] ?? passage.cited;
+    this.screen.step(step);
   }
 
   /** The words have changed since they were shown: the decision is not bent to the new ones; they are shown instead. */
@@ -264,9 +264,8 @@ export class Session {
 
   async #beat() {
     if (!this.item || this.clock.idle > GONE_MS) return;
-    await post("beat", { item_id: this.item.item_id }).catch((error) => {
-      if (error.status === 409) this.screen.say("lease_lost");
-    });
+    const { held } = await post("beat", { item_id: this.item.item_id }).catch(() => ({ held: true }));
+    if (!held) this.screen.say("lease_lost");
   }
 
   #leave() {
