@@ -10,7 +10,9 @@ The page is Gradio's frame (tabs, login, `gradio_client`); what stands in the ta
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -37,18 +39,22 @@ def build_app(settings: AppSettings) -> FastAPI:
     """The whole application; nothing heavy is opened yet, so that it answers within seconds."""
     import gradio as gr
     from fastapi import FastAPI
-    from fastapi.staticfiles import StaticFiles
 
+    from medprm_hf.app.identity import Identities
     from medprm_hf.app.score_api import ScoreRoutes
+    from medprm_hf.app.statics import Statics
     from medprm_hf.app.theme import head, theme
 
+    # One secret for all parts, so that what one signs the other reads.
+    settings = replace(settings, secret=settings.secret or secrets.token_hex(32))
     app = FastAPI(title=settings.title, docs_url=None, redoc_url=None, openapi_url=None)
+    Identities.from_settings(settings).attach(app)
     scoring = ScoreRoutes(settings)
     app.include_router(scoring.router())
     for name in ROUTERS:
         if find_spec(f"medprm_hf.app.{name}_api"):
             app.include_router(import_module(f"medprm_hf.app.{name}_api").router(settings))
-    app.mount(ROUTE, StaticFiles(directory=STATIC), name="page")
+    app.mount(ROUTE, Statics(directory=STATIC), name="page")
     app.add_middleware(Guard)
     return gr.mount_gradio_app(  # type: ignore[no-any-return]
         app, _blocks(settings, scoring), path="/", theme=theme(), head=head(), footer_links=[], run_history=False,
