@@ -36,6 +36,54 @@ def import_(
     raise typer.Exit(report.kept == 0)
 
 
+def publish(
+    source: Annotated[Path, typer.Argument(help="A run, a dataset's folder, a file of solutions, or a trained PRM.")],
+    to: Annotated[str | None, typer.Option(help="Repo on the Hub, as in org/name; else only the folder.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and show; push nothing.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Where the folder is built; default SOURCE/published.")] = None,
+    private: Annotated[bool, typer.Option("--private/--public", help="Of a repo that is new.")] = True,
+    config: Annotated[
+        list[str], typer.Option(help="Only these configs, with solutions and steps: benchmark, visualprm, …")
+    ] = [],  # noqa: B006 - typer reads the default
+    allow: Annotated[
+        list[str], typer.Option(metavar="CHECK", help="Let warnings of a check through; never phi or licence.")
+    ] = [],  # noqa: B006
+    card: Annotated[Path | None, typer.Option(help="YAML of what people know: maintainer, contact, …")] = None,
+    restricted: Annotated[
+        str, typer.Option(help="Rows that may not be passed on: refuse all, ids only, or drop them.")
+    ] = "refuse",
+    identifiers: Annotated[str, typer.Option(help="Texts that may name a patient: refuse, mask or drop.")] = "refuse",
+    cleared: Annotated[
+        Path | None, typer.Option(help="Texts and SHA-256 of images that you looked at, one a line.")
+    ] = None,
+    benchmark: Annotated[
+        str, typer.Option(help="Expert-verified solutions: verified, held-out, simulated or none.")
+    ] = "verified",
+    resplit: Annotated[bool, typer.Option(help="Split anew, whatever the rows say.")] = False,
+    license: Annotated[str | None, typer.Option(help="Licence of rows that name none.")] = None,
+    evaluation: Annotated[Path | None, typer.Option("--eval", help="A model's report.json of `medprm eval`.")] = None,
+    from_: Annotated[str | None, typer.Option("--from", help="Format id of a file; detected if left out.")] = None,
+) -> None:
+    """Put a dataset or model on the Hub: checked, with a card of its own figures, loadable with no code.
+
+    Shows files, rows, bytes and every finding first; an identifier or a licence that forbids it is never let through.
+    Example: medprm publish runs/demo --to org/medmm-prm --dry-run
+    """
+    from medprm_hf.publishing.commands import evaluation_of, policy_of, publish_words
+    from medprm_hf.publishing.publish import Wish
+
+    policy = policy_of(cleared, restricted=restricted, identifiers=identifiers, benchmark=benchmark, resplit=resplit,
+                       license=license)  # fmt: skip
+    wish = Wish(policy, tuple(allow), tuple(config), card, from_, private=private)
+    measured = None
+    if evaluation is not None:
+        from medprm_hf.evaluation.card import results_yaml
+
+        measured = evaluation_of(evaluation, results_yaml)
+    raise typer.Exit(publish_words(source, to, dry_run, out, wish, typer.echo, measured))
+
+
 def register(app: typer.Typer) -> None:
     """Adds these words to the command line."""
     app.command("import")(import_)
+    app.command()(publish)

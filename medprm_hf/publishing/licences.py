@@ -30,12 +30,13 @@ class Licence(NamedTuple):
 
 _CREDENTIALED = (
     "mimic", "physionet", "chexpert", "eicu", "vindr", "padchest", "radimagenet", "credentialed", "data use agreement",
-    "dua", "research use agreement",
+    r"dua(?![a-z])", "research use agreement",
 )  # fmt: skip
-"""Words in the name of a source or licence that mean: whoever wants it must sign."""
+"""Patterns in the name of a source or licence that mean: whoever wants it must sign."""
 _NOTHING = ("", "unknown", "none", "null", "n/a", "na", "unspecified", "tbd", "?", "other")
 _RESTRICTED = re.compile(
-    r"(?:^|[\s_/-])n[cd](?:$|[\s_/-])|non[\s-]?commercial|no[\s-]?deriv|all rights reserved|proprietary|research[\s-]only"
+    r"(?:^|[\s_/-])n[cd](?:$|[\s_/-])|non[\s-]?commercial|no[\s-]?deriv|all rights reserved|proprietary"
+    r"|research[\s-]only"
 )
 _HUB: tuple[tuple[str, str], ...] = (
     (r"cc0|public[\s-]domain|pddl", "cc0-1.0"),
@@ -62,7 +63,7 @@ def licence_of(license: str | None, source: str | None = None) -> Licence:
     """The kind of a row's or passage's licence; the name of its source can only make it stricter."""
     said = (license or "").strip().lower()
     names = re.sub(r"[_\s]+", " ", f"{said} | {(source or '').lower()}")
-    if any(re.search(rf"(?<![a-z]){re.escape(word)}", names) for word in _CREDENTIALED):
+    if any(re.search(rf"(?<![a-z]){word}", names) for word in _CREDENTIALED):
         return Licence("credentialed", "other")
     if said in _NOTHING:
         return Licence("unknown", "other")
