@@ -24,23 +24,24 @@ def same(ours: Any, theirs: Any) -> bool:
     return dumps(ours) == dumps(theirs)
 
 
-def difference(ours: Any, theirs: Any) -> Patch | None:
-    """What turns `ours` into `theirs`; null if nothing."""
+def difference(ours: Any, theirs: Any, differ: bool = False) -> Patch | None:
+    """What turns `ours` into `theirs`; null if nothing. `differ`: they are known not to be the same."""
     kind = type(ours)
     if kind is not type(theirs):
         return {"value": theirs, "of": _print(ours)}
     if kind is dict:
-        return None if same(ours, theirs) else _of_objects(ours, theirs)
+        return _of_objects(ours, theirs) if differ or not same(ours, theirs) else None
     if kind is list and len(ours) <= len(theirs):
-        return None if same(ours, theirs) else _of_lists(ours, theirs)
+        return _of_lists(ours, theirs) if differ or not same(ours, theirs) else None
     if ours == theirs:
         return None
     return {"value": theirs, "of": _print(ours)}
 
 
 def _of_lists(ours: list[Any], theirs: list[Any]) -> Patch | None:
+    alone = len(ours) == len(theirs) == 1
     pairs = zip(ours, theirs, strict=False)
-    found = {str(place): patch for place, pair in enumerate(pairs) if (patch := difference(*pair))}
+    found = {str(place): patch for place, pair in enumerate(pairs) if (patch := difference(*pair, alone))}
     tail = theirs[len(ours) :]
     if not found and not tail:
         return None

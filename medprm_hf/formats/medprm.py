@@ -168,10 +168,10 @@ def _spread(solution: Mapping[str, Any], key: str, known: Sequence[bool]) -> lis
     values = solution.get(key)
     if values is None:
         return None
-    if len(values) != sum(known):
+    if len(values) != known.count(True):
         message = f"{key} has {len(values)} labels for {sum(known)} markers"
         raise Refused("uneven_steps", message, key)
-    if all(known):
+    if False not in known:
         return list(values)
     left = iter(values)
     return [next(left) if has else None for has in known]

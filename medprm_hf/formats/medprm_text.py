@@ -14,12 +14,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from operator import add
 from typing import NamedTuple
 
 MARKER = " ки"
 _BREAKS = re.compile(r"\r\n|\r|\n")
 _NUMBERED = re.compile(r"(?:## )?Step (\d+): ")
 _STARTS = tuple(f"{number}: " for number in range(1, 100))
+_HEADS = tuple(f"Step {start}" for start in _STARTS)
 _LINE = re.compile(r"^(?:## )?Step (\d+): ", re.MULTILINE)
 
 
@@ -46,6 +48,8 @@ def marked(steps: Sequence[str], known: Sequence[bool]) -> str:
 
 @lru_cache(maxsize=64)  # what is read is compared with what would be written
 def _marked(steps: tuple[str, ...], known: tuple[bool, ...]) -> str:
+    if all(known) and 0 < len(steps) < 100:
+        return flat(f"{MARKER} ".join(map(add, _HEADS, steps))) + MARKER
     return " ".join(
         f"Step {number}: {flat(text)}{MARKER if has else ''}"
         for number, (text, has) in enumerate(zip(steps, known, strict=True), start=1)
@@ -137,7 +141,7 @@ def raw_steps(solution: str) -> list[str]:
 def _raw_steps(solution: str) -> list[str]:
     parts = f"\n{solution}".split("\nStep ")[1:]
     if 0 < len(parts) < 100 and "## Step " not in solution and all(map(str.startswith, parts, _STARTS)):
-        return [part[len(start) :] for part, start in zip(parts, _STARTS, strict=False)]
+        return list(map(str.removeprefix, parts, _STARTS))
     marks = list(_LINE.finditer(solution))
     if not marks or [int(match[1]) for match in marks] != list(range(1, len(marks) + 1)):
         return []

@@ -131,7 +131,7 @@ class FileReading:
             raise
         extra: dict[str, Any] = {}
         if not same(ours, records):
-            patch = difference(ours, records)
+            patch = difference(ours, records, differ=True)
             if patch:
                 extra[self.format.id] = patch
         if self._frame:
