@@ -30,8 +30,8 @@ import uvicorn
 from medprm_hf.app.main import build_app
 from medprm_hf.app.settings import AppSettings
 store, port, blind, roles, lang = sys.argv[1:]
-settings = AppSettings(store=Path(store), blind=blind == "1", roles=Path(roles) if roles else None, lang=lang, secret="tests")
-uvicorn.run(build_app(settings), port=int(port), log_level="warning")
+own = {"blind": blind == "1", "roles": Path(roles) if roles else None, "lang": lang, "secret": "tests"}
+uvicorn.run(build_app(AppSettings(store=Path(store), **own)), port=int(port), log_level="warning")
 """
 
 
