@@ -7,12 +7,19 @@ GET  /agreement?by=modality|reviewer  GET /gate?sample=&threshold=&batch=      P
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from typing import Any
+
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from medprm_hf.app.review_bodies import AdjudicateBody, read_body
+from medprm_hf.app.review_bodies import AdjudicateBody, RejectBody, read_body
 from medprm_hf.app.review_door import Door
+from medprm_hf.app.routing import Refusal
 from medprm_hf.review.adjudication import adjudicate, disagreements
+from medprm_hf.review.agreement import agreement
+from medprm_hf.review.gate import RISK, gate, reject
 from medprm_hf.review.progress import counts
 
 
@@ -21,12 +28,14 @@ class TeamRoutes:
 
     def __init__(self, door: Door) -> None:
         self.door, self.store = door, door.store
+        self._lock = threading.Lock()
+        self._kept: dict[tuple[str, tuple[Any, ...]], tuple[str, dict[str, Any]]] = {}
 
     def add_to(self, routes: APIRouter) -> None:
         """Adds the routes to a router."""
-        for name in ("disagreements",):
+        for name in ("disagreements", "agreement", "gate"):
             routes.add_api_route(f"/{name}", getattr(self, name), methods=["GET"])
-        for name in ("adjudicate",):
+        for name in ("adjudicate", "reject"):
             routes.add_api_route(f"/{name}", getattr(self, name), methods=["POST"])
 
     async def disagreements(self, request: Request) -> JSONResponse:
@@ -49,3 +58,48 @@ class TeamRoutes:
         return JSONResponse(
             {"saved": True, "label": label, "counts": await self.door.run(counts, self.store, who.name)}
         )
+
+    async def agreement(self, request: Request) -> JSONResponse:
+        """How far reviewers agree; kept until a decision comes."""
+        await self.door.who(request)
+        by = request.query_params.get("by", "modality")
+        return JSONResponse(await self.door.run(self._known, "agreement", (by,), lambda: self._agreement(by)))
+
+    def _agreement(self, by: str) -> dict[str, Any]:
+        return agreement(self.store, by, blind=self.door.blind)
+
+    async def gate(self, request: Request) -> JSONResponse:
+        """Whether a batch may go out."""
+        await self.door.who(request)
+        plan = (_number(request, "sample", 100.0), _number(request, "threshold", 0.05), _number(request, "risk", RISK))
+        batch = request.query_params.get("batch") or None
+        told = await self.door.run(self._known, "gate", (*plan, batch), lambda: self._gate(*plan, batch))
+        return JSONResponse(told)
+
+    def _gate(self, sample: float, threshold: float, risk: float, batch: str | None) -> dict[str, Any]:
+        return gate(self.store, int(sample), threshold, batch=batch, risk=risk, blind=self.door.blind)
+
+    async def reject(self, request: Request) -> JSONResponse:
+        """Sends a batch back whole."""
+        who = await self.door.who(request, "adjudicator")
+        body = await read_body(request, RejectBody)
+        items = await self.door.run(reject, self.store, body.key, who.name, body.batch, body.reason)
+        return JSONResponse({"rejected": True, "items": items})
+
+    def _known(self, name: str, asked: tuple[Any, ...], work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What was worked out since the last decision, or works it out; one at a time, it takes a second."""
+        with self._lock:
+            head = self.store.head()
+            if self._kept.get((name, asked), ("", {}))[0] != head:
+                self._kept = {key: value for key, value in self._kept.items() if value[0] == head}
+                self._kept[name, asked] = (head, work())
+            return self._kept[name, asked][1]
+
+
+def _number(request: Request, name: str, default: float) -> float:
+    """A number of the address; Refusal 422 where it is none."""
+    text = request.query_params.get(name, "")
+    try:
+        return float(text) if text else default
+    except ValueError:
+        raise Refusal(422, "value", f"{name}={text[:40]!r} is no number") from None

@@ -168,7 +168,8 @@ def percentiles(values: Floats, level: float = 0.95) -> list[float] | None:
     return [float(low), float(high)]
 
 
-def _by_group(counts: Floats, groups: Sequence[Hashable] | None) -> Floats:
+def by_group(counts: Floats, groups: Sequence[Hashable] | None) -> Floats:
+    """Rows of counts added up by group, (groups, cells); as they are without groups."""
     if groups is None:
         return counts
     if len(groups) != len(counts):
@@ -191,7 +192,7 @@ def bootstrap(
 
     None where there is nothing to measure.
     """
-    counts = _by_group(confusion(labels, truth), groups)
+    counts = by_group(confusion(labels, truth), groups)
     if not counts.size:
         return None
     return percentiles(resample(counts, _macro, resamples, seed), level)
@@ -207,7 +208,7 @@ def bootstrap_difference(
     level: float = 0.95,
 ) -> list[float] | None:
     """[low, high] of macro_f1(labels) - macro_f1(others), on the same resampled questions."""
-    mine, theirs = (_by_group(confusion(each, truth), groups) for each in (labels, others))
+    mine, theirs = (by_group(confusion(each, truth), groups) for each in (labels, others))
     if not mine.size:
         return None
     return percentiles(resample(mine, _macro, resamples, seed) - resample(theirs, _macro, resamples, seed), level)
@@ -238,7 +239,7 @@ def cohen_kappa(
             counts[i, _RATED.index(a) * 3 + _RATED.index(b)] += 1
         else:
             skipped += 1
-    grouped = _by_group(counts, groups)
+    grouped = by_group(counts, groups)
     interval = percentiles(resample(grouped, _kappa, resamples, seed)) if counts.sum() else None
     return Kappa(_known(float(_kappa(counts.sum(0)))), interval, int(counts.sum()), skipped)
 

@@ -24,8 +24,12 @@ WAITING_PRIORITY = 1e6
 _COLUMNS = (
     "item_id", "question_id", "kind", "batch", "modality", "domain", "difficulty", "source", "image_sha256",
     "content", "machine", "identities", "content_hash", "doubt", "sample", "asked", "priority", "draw", "needed",
-    "asked_n", "open",
+    "asked_n", "open", "round",
 )  # fmt: skip
+
+
+_FIRST = ("item_id", "needed", "open", "draw", "batch", "round")
+"""Columns that an item keeps as they came first."""
 
 
 def add_rows(
@@ -56,6 +60,7 @@ def _put(db: sqlite3.Connection, item: Item, doubt: str, priority: float, batch:
         _keep_image(db, item)
     values = _values(item, doubt, priority, batch, needed)
     if old is None:
+        _join_round(db, values)
         marks = ", ".join("?" for _ in _COLUMNS)
         db.execute(f"INSERT INTO items ({', '.join(_COLUMNS)}) VALUES ({marks})", [values[name] for name in _COLUMNS])
         if db.execute("SELECT 1 FROM standing WHERE item_id = ? LIMIT 1", (item.item_id,)).fetchone():
@@ -86,14 +91,25 @@ def _values(item: Item, doubt: str, priority: float, batch: str | None, needed: 
         "draw": item.draw,
         "needed": needed,
         "open": int("1" in doubt),
+        "round": 1,
     }
+
+
+def _join_round(db: sqlite3.Connection, values: dict[str, Any]) -> None:
+    """A new item whose batch was sent back before it came (a store that is rebuilt) begins in that round, whole."""
+    sent = db.execute("SELECT count(*) FROM gate_items WHERE item_id = ?", (values["item_id"],)).fetchone()[0]
+    if sent:
+        whole = "1" * len(values["doubt"])
+        values |= {"round": 1 + sent, "doubt": whole, "asked": whole, "asked_n": len(whole), "open": 1}
 
 
 def _update(db: sqlite3.Connection, old: sqlite3.Row, values: dict[str, Any], other: bool) -> None:
     """An item that is there: the sample that was drawn stays drawn, a round that was begun stays begun."""
     sample = old["sample"] if len(old["sample"]) == len(values["sample"]) else values["sample"]
+    if old["round"] > 1 and len(old["doubt"]) == len(values["doubt"]):  # sent back whole: it stays asked whole
+        values = {**values, "doubt": old["doubt"], "priority": max(values["priority"], old["priority"])}
     asked = merged(values["doubt"], sample)
-    kept = {name: value for name, value in values.items() if name not in ("item_id", "needed", "open", "draw", "batch")}
+    kept = {name: value for name, value in values.items() if name not in _FIRST}
     kept |= {"sample": sample, "asked": asked, "asked_n": asked.count("1"), "version": old["version"] + other}
     names = ", ".join(f"{name} = ?" for name in kept)
     db.execute(f"UPDATE items SET {names} WHERE item_id = ?", [*kept.values(), old["item_id"]])

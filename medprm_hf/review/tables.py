@@ -84,6 +84,7 @@ CREATE TABLE gates (
   id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE, at TEXT NOT NULL, who TEXT NOT NULL, batch TEXT,
   result TEXT NOT NULL, reason TEXT, rejected INTEGER NOT NULL
 );
+CREATE TABLE gate_items (item_id TEXT NOT NULL, key TEXT NOT NULL, PRIMARY KEY (item_id, key)) WITHOUT ROWID;
 CREATE INDEX items_batch ON items (batch);
 """
 """3: batches that were let through or sent back."""
