@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from medprm_hf.formats import read, write
     from medprm_hf.recipe import Recipe
     from medprm_hf.runs.commands import build_run
+    from medprm_hf.runs.notebook import pipeline
     from medprm_hf.schema import COLUMNS, Label
     from medprm_hf.scoring.scorer import Scorer
     from medprm_hf.stages.generate import Generate
@@ -43,6 +44,7 @@ _PUBLIC = {
     "Scorer": "scoring.scorer",
     "Select": "stages.select",
     "build_run": "runs.commands",
+    "pipeline": "runs.notebook",
     "read": "formats",
     "write": "formats",
 }
@@ -61,6 +63,7 @@ __all__ = [
     "Scorer",
     "Select",
     "build_run",
+    "pipeline",
     "read",
     "write",
 ]

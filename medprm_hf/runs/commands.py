@@ -16,13 +16,12 @@ from medprm_hf.backends.stopping import stoppable
 from medprm_hf.errors import BudgetError, PendingError, StoppedError, StoreError
 from medprm_hf.recipe import Recipe
 from medprm_hf.runs import status
-from medprm_hf.runs.finish import export_file, finish, is_kept, solution_rows
+from medprm_hf.runs.finish import export_file, is_kept, solution_rows
 from medprm_hf.runs.lock import one_at_a_time
 from medprm_hf.runs.money import said, spending
 from medprm_hf.runs.pipeline import Run
 from medprm_hf.runs.progress import show_progress
-from medprm_hf.runs.report import Facts, write_report
-from medprm_hf.runs.seal import finished_report, seal, unseal
+from medprm_hf.runs.seal import complete, unseal
 from medprm_hf.runs.shards import kept_whole
 
 console = Console(soft_wrap=True)
@@ -89,14 +88,9 @@ def _say_stopping() -> None:
 
 def _finish(run: Run, started: float) -> dict[str, Any]:
     """Writes what a run leaves for people, or finds that all of it is written."""
-    found = finished_report(run)
-    if found is None:
-        with console.status("writing dataset, exports and report"):
-            facts = Facts(run)
-            report = write_report(run, facts, finish(run, facts.add))
-            seal(run)
-    else:
-        report = found
+    with console.status("writing dataset, exports and report"):
+        report, written = complete(run)
+    if not written:
         console.print("nothing was to be done: dataset, exports and report are those of this run")
     _show(run, report, time.perf_counter() - started)
     return report

@@ -12,12 +12,22 @@ import os
 from typing import Any
 
 from medprm_hf.ids import content_hash
-from medprm_hf.runs.finish import export_file
+from medprm_hf.runs.finish import export_file, finish
 from medprm_hf.runs.pipeline import Run, versions
-from medprm_hf.runs.report import PAGE, REPORT
+from medprm_hf.runs.report import PAGE, REPORT, Facts, write_report
 from medprm_hf.runs.shards import SOURCE, write_json
 
 SEAL = "finished.json"
+
+
+def complete(run: Run) -> tuple[dict[str, Any], bool]:
+    """Writes what a run leaves for people, unless all of it is written; gives the report, and whether it wrote."""
+    if (found := finished_report(run)) is not None:
+        return found, False
+    facts = Facts(run)
+    report = write_report(run, facts, finish(run, facts.add))
+    seal(run)
+    return report, True
 
 
 def seal(run: Run) -> None:

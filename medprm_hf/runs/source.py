@@ -30,6 +30,8 @@ from medprm_hf.schema import SCHEMA_VERSION, written_by
 SOURCE_COLUMNS = (*written_by("sources"), "split")
 """What a source may write; its split is a wish that the questions stage settles."""
 ALL = "all"
+HANDED_OVER = "rows"
+"""Name of the source where the rows were handed over in Python."""
 Row = dict[str, Any]
 
 
@@ -66,6 +68,11 @@ class Source:
         if self.fresh():
             return
         options, name = self._recipe.source.options(), self._recipe.source.name
+        if self._given is None and name == HANDED_OVER:
+            raise ConfigError(
+                f"the rows of {self._shards.directory} were handed over in Python and are not all on file: call "
+                "medprm_hf.pipeline with them and this directory again"
+            )
         rows = open_source(name, **options) if self._given is None else iter(self._given)
         all_of_it, count, total = hashlib.sha256(), 0, 0
         with self.inputs.writing() as note, files_noted(note):

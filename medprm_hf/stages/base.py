@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from medprm_hf.errors import ConfigError, row_error
+from medprm_hf.schema import BY_NAME
 
 Batch = dict[str, list[Any]]
 """Columns of equal length, as `datasets.map(batched=True)` hands them over."""
@@ -55,20 +56,24 @@ class Learner(Stage, Protocol):
         ...
 
 
+NEEDED = {"question_id", "question", "answer"}
+"""Question columns that must be there; another that is absent, as in a text-only dataset, counts as null."""
+
+
 def rows_of(stage: Stage, batch: Mapping[str, list[Any]]) -> list[Row]:
     """The batch as rows; says who should have written a column that is not there."""
-    from medprm_hf.schema import BY_NAME
-
-    for name in stage.reads:
-        if name not in batch:
+    absent = [name for name in stage.reads if name not in batch]
+    for name in absent:
+        writer = BY_NAME[name].stage
+        if writer != "sources" or name in NEEDED:
             raise ConfigError(
-                f"{stage.name} reads the column {name!r}, which the {BY_NAME[name].stage} stage writes: "
+                f"{stage.name} reads the column {name!r}, which the {writer} stage writes: "
                 f"run that first; there is: {', '.join(batch)}"
             )
     if not isinstance(batch[stage.reads[0]], list):
         raise ConfigError(f"{stage.name} works on batches: call map(…, batched=True)")
-    names = list(batch)
-    return [dict(zip(names, values, strict=True)) for values in zip(*batch.values(), strict=True)]
+    names, nothing = list(batch), {name: [] if name == "options" else None for name in absent}
+    return [dict(zip(names, values, strict=True)) | nothing for values in zip(*batch.values(), strict=True)]
 
 
 def columns_of(stage: Stage, rows: Sequence[Row], results: Sequence[Row]) -> Batch:

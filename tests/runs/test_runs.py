@@ -67,7 +67,8 @@ def test_rows_in_are_rows_out_plus_reasons(table: Path, tmp_path: Path) -> None:
 def test_the_same_recipe_gives_the_same_bytes(table: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         build_run(tmp_path / name, recipe(table))
-    for file in ("dataset/data/train-00000-of-00001.parquet", "visualprm.jsonl", "steps.jsonl", "medprm.json", "dropped.jsonl"):
+    data = "dataset/data/train-00000-of-00001.parquet"
+    for file in (data, "visualprm.jsonl", "steps.jsonl", "medprm.json", "dropped.jsonl"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
 
 

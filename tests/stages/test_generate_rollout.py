@@ -199,7 +199,7 @@ def test_stages_work_in_datasets_map() -> None:
 
 
 def test_a_stage_names_who_should_have_run() -> None:
-    with pytest.raises(ConfigError, match=r"rollout reads the column 'turns', which the sources stage writes"):
+    with pytest.raises(ConfigError, match=r"rollout reads the column 'answer', which the sources stage writes"):
         Rollout(backend=SOLVER)({"question_id": ["q"], "image": [None], "question": ["?"]})
     with pytest.raises(ConfigError, match="batched=True"):
         Questions()(dict.fromkeys(Questions.reads))  # type: ignore[misc]
