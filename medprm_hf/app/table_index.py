@@ -148,6 +148,7 @@ def _part(batch: Any, vocabulary: Mapping[str, dict[str, int]]) -> _Part:
         values = columns[name].to_pylist() if name in columns else [None] * rows
         flags[yes] = np.array([value is True for value in values], bool)
         flags[no] = np.array([value is False for value in values], bool)
+    flags["review:approved"] &= ~flags["kept:no"]
     return _Part(rows, named, flags, steps.methods(vocabulary["method"]), steps.surest())
 
 
@@ -184,6 +185,7 @@ class _Steps:
         found["doubt:expert"] = self._any(self.overruled)
         found["review:done"] = self._any(self.expert)
         found["review:asked"] = self._any(self._truths("needs_review") & ~self.expert)
+        found["review:approved"] = found["review:done"] & ~found["review:asked"]
         return found
 
     def surest(self) -> NDArray[np.float32]:
@@ -212,10 +214,12 @@ class _Steps:
         judged = self._texts("judge_labels")
         pointed = self._numbers("p_right")
         pointed = np.where(np.isnan(pointed), self._numbers("expected_accuracy"), pointed)
-        return ((judged == "+") & (pointed < LOW)) | ((judged == "-") & (pointed > HIGH))
+        found: Bits = ((judged == "+") & (pointed < LOW)) | ((judged == "-") & (pointed > HIGH))
+        return found
 
     def _any(self, steps: Bits) -> Bits:
-        return np.asarray(np.bincount(self.row[steps], minlength=self.rows) > 0)
+        found: Bits = np.bincount(self.row[steps], minlength=self.rows) > 0
+        return found
 
     @staticmethod
     def _lengths(column: Any) -> NDArray[np.int64]:

@@ -155,6 +155,21 @@ class Table:
                     first += batch.num_rows
         return np.concatenate(found)
 
+    def filled(self) -> list[str]:
+        """Columns that hold a value somewhere, told from the files' statistics alone."""
+        import pyarrow.parquet as pq
+
+        found: dict[str, None] = {}
+        for file in self.files:
+            metadata = pq.read_metadata(file)
+            for group in range(metadata.num_row_groups):
+                for place in range(metadata.num_columns):
+                    leaf = metadata.row_group(group).column(place)
+                    known = leaf.statistics
+                    if known is None or not known.has_null_count or known.null_count < leaf.num_values:
+                        found[leaf.path_in_schema.split(".")[0]] = None
+        return list(found)
+
     def stream(self) -> Iterator[dict[str, Any]]:
         """All rows in order, images too; DataError where a file turns out to be damaged."""
         for row in parquet_rows(self.files):

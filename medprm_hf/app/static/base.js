@@ -2,7 +2,7 @@
 //
 //     import { h, api, texts, route } from "./base.js";
 //     const t = texts(page);
-//     host.append(h("p", { class: "quiet" }, t("score.empty")));
+//     host.append(h("p", { class: "quiet" }, t("common.none")));
 //     const found = await api("POST", "score/api/score", { question, solutions });
 //
 // `h` takes text as text: nothing that a user wrote can become markup.

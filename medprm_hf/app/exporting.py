@@ -1,0 +1,189 @@
+"""What the Export tab writes: a dataset in any format, all or approved solutions only, and what gets lost by it.
+
+    told(table, "visualprm")            ->  {"columns": ["label_p", …], "losses": ["neutral steps …"], …}   beforehand
+    with Exports() as exports:
+        job = exports.write(table, "visualprm", only="approved", images=True)
+        job.file, job.report            ->  visualprm.zip (images beside it), what became of the rows
+
+A solution is approved where experts have labelled every step that asked for review, at least one in all, selection
+kept it, and nobody rejected its question.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from medprm_hf.app.routing import Refusal
+from medprm_hf.app.tables import Table
+from medprm_hf.errors import DataError
+from medprm_hf.formats import FORMATS, open_format, write
+from medprm_hf.formats.describing import kept
+from medprm_hf.registry import near
+from medprm_hf.schema import BY_NAME, Label
+
+FEATURED = {"visualprm": "visualprm.jsonl", "steps-jsonl": "steps.jsonl", "medprm": "medprm.json"}
+"""The formats that are offered first, and the names of their files."""
+CHOICES = ("all", "approved")
+STAYS = 900.0
+"""Seconds that a written file waits to be fetched."""
+AT_ONCE = 2
+"""Files that are written at the same time."""
+_QUIET = {"image_sha256", "image_notes", "errors", "extra", "question_status", "question_reason"}
+"""Columns whose loss nobody misses."""
+
+Row = dict[str, Any]
+Join = Callable[[Row], Row]
+"""A row with the decisions of the review store put in."""
+
+
+def formats() -> list[dict[str, Any]]:
+    """All formats that can be written, those that are asked for most first."""
+    opened = {name: open_format(name) for name in (*FEATURED, *FORMATS)}
+    return [
+        {
+            "id": name,
+            "text": one.text,
+            "file": file_name(name),
+            "featured": name in FEATURED,
+            "losses": list(one.losses),
+        }
+        for name, one in opened.items()
+        if one.writes
+    ]
+
+
+def file_name(name: str) -> str:
+    """Name of the file in a format."""
+    return FEATURED.get(name) or f"{name}{open_format(name).extension}"
+
+
+def check_format(name: Any) -> str:
+    """The name of a format that can be written; DataError with near names else."""
+    if not isinstance(name, str) or name not in FORMATS or not open_format(name).writes:
+        raise DataError(f"{name!r} is no format that is written{near(str(name), FORMATS)}")
+    return name
+
+
+def told(table: Table, name: str) -> dict[str, Any]:
+    """What a format will not hold of this dataset, before anything is written."""
+    one = open_format(check_format(name))
+    held = set(kept(one)) | _QUIET
+    lost = [column for column in table.filled() if column in BY_NAME and column not in held]
+    index = table.index()
+    approved = index.flags.get("review:approved")
+    dropped = index.flags.get("kept:no")
+    return {
+        "format": name,
+        "file": file_name(name),
+        "columns": [{"name": column, "text": BY_NAME[column].text} for column in lost],
+        "losses": list(one.losses),
+        "rows": index.rows - (int(dropped.sum()) if dropped is not None and name != "raw-json" else 0),
+        "approved": int(approved.sum()) if approved is not None else 0,
+    }
+
+
+def is_approved(row: Mapping[str, Any]) -> bool:
+    """Whether experts have said all that was asked of them.
+
+    >>> is_approved({"steps": ["a", "b"], "needs_review": [True, False], "review_labels": ["-", "?"]})
+    True
+    """
+    count = len(row.get("steps") or [])
+    reviewed = row.get("review_labels") or [Label.UNKNOWN.value] * count
+    asked = row.get("needs_review") or [False] * count
+    known = [label != Label.UNKNOWN for label in reviewed]
+    open_steps = any(wish and not there for wish, there in zip(asked, known, strict=False))
+    return any(known) and not open_steps and row.get("keep") is not False and row.get("question_verdict") != "reject"
+
+
+@dataclass
+class Job:
+    """One written export."""
+
+    name: str
+    file: Path
+    report: dict[str, Any]
+    at: float = field(default_factory=time.monotonic)
+
+
+class Exports:
+    """Writes exports into a folder of its own, and forgets each after a while."""
+
+    def __init__(self, join: Join | None = None) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="medprm-export-"))
+        self._join = join or (lambda row: row)
+        self._jobs: dict[str, Job] = {}
+        self._room = threading.BoundedSemaphore(AT_ONCE)
+
+    def write(self, table: Table, name: str, only: str = "all", images: bool = True) -> Job:
+        """Writes one file (a zip with its images where it has any); Refusal (503) where too many are under way."""
+        check_format(name)
+        if only not in CHOICES:
+            raise DataError(f"only={only!r}{near(only, CHOICES)}")
+        if not self._room.acquire(blocking=False):
+            raise Refusal(503, "busy", f"{AT_ONCE} exports are being written: try again in a moment", wait=10)
+        try:
+            self._forget()
+            key = uuid4().hex
+            folder = self.folder / key
+            folder.mkdir(parents=True)
+            file = folder / file_name(name)
+            report = write(self._rows(table, only), file, name, images="files" if images else "none")
+            job = Job(key, _packed(file), _plain(report))
+            self._jobs[key] = job
+            return job
+        finally:
+            self._room.release()
+
+    def _rows(self, table: Table, only: str) -> Iterator[Row]:
+        for row in table.stream():
+            joined = self._join(row)
+            if only == "all" or is_approved(joined):
+                joined.pop("question_verdict", None)
+                yield joined
+
+    def job(self, name: str) -> Job:
+        """A written export; Refusal (404) where it is gone."""
+        found = self._jobs.get(name)
+        if found is None or not found.file.is_file():
+            raise Refusal(404, "gone", "this file is gone: write it again")
+        return found
+
+    def _forget(self) -> None:
+        for name, job in list(self._jobs.items()):
+            if time.monotonic() - job.at > STAYS:
+                del self._jobs[name]
+                shutil.rmtree(job.file.parent, ignore_errors=True)
+
+    def close(self) -> None:
+        """Takes everything away."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _plain(report: Any) -> dict[str, Any]:
+    """The report without paths of this machine."""
+    found = report.as_dict()
+    return {name: value for name, value in found.items() if name not in ("path", "rejected_path", "problems")}
+
+
+def _packed(file: Path) -> Path:
+    """The file itself, or a zip of it with its images and rejected rows where it has any."""
+    beside: Sequence[Path] = [one for one in file.parent.rglob("*") if one.is_file() and one != file]
+    if not beside:
+        return file
+    target = file.with_suffix(".zip")
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.write(file, file.name)
+        for one in sorted(beside):
+            stored = zipfile.ZIP_STORED if one.suffix in (".png", ".jpg") else zipfile.ZIP_DEFLATED
+            packed.write(one, one.relative_to(file.parent), stored)
+    return target
