@@ -85,10 +85,13 @@ def _opened(file: Path) -> Iterator[TextIO]:
 def _row(
     record: dict[str, Any], name: str, split: str | None, evidences: Evidences, options: int, form: str
 ) -> dict[str, Any]:
-    said = [answer for code in _list(record.get("EVIDENCES")) if (answer := _said(str(code), evidences))]
+    first = text(record.get("INITIAL_EVIDENCE"))
+    codes = [str(code) for code in _list(record.get("EVIDENCES"))]
+    if codes and not any(code.partition("_@_")[0] in evidences for code in codes):
+        raise DataError(f"release_evidences.json knows none of {', '.join(codes[:3])}: take it from the same release")
+    said = [_said(code, evidences) for code in codes if code != first]
     who = f"Age {text(record.get('AGE'))}, {_SEXES.get(text(record.get('SEX')), 'sex not given')}."
-    first = _said(text(record.get("INITIAL_EVIDENCE")), evidences)
-    opening = f"{who} First complaint: {first[0]} {first[1]}" if first else who
+    opening = " ".join([who, "First complaint:", *_said(first, evidences)]) if first else who
     told: dict[str, Any] = {"turns": _turns(opening, said)}
     if form == "case":
         told = {"clinical_context": "\n".join([opening, *(f"{asked} {answer}" for asked, answer in said)])}
@@ -123,12 +126,12 @@ def _list(cell: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else []
 
 
-def _said(code: str, evidences: Evidences) -> tuple[str, str] | None:
-    """(the doctor's question, the patient's answer) of one code, `E_55_@_V_89`; null for an unknown one."""
+def _said(code: str, evidences: Evidences) -> tuple[str, str]:
+    """(the doctor's question, the patient's answer) of one code, `E_55_@_V_89`; an unknown one is said as it is."""
     name, _, value = code.partition("_@_")
     known = evidences.get(name)
     if known is None:
-        return None
+        return "A finding without a description:", code
     meanings = known.get("value_meaning") or {}
     if not value:
         answer = "Yes."

@@ -1,8 +1,9 @@
 """DermNet: 19,500 clinical photographs of 23 groups of skin disease, as Kaggle has them.
 
-Licence: all rights reserved (DermNet; Kaggle states none of its own)
+Licence: all rights reserved (DermNet)
 Redistribution: no
-Needs: a Kaggle account and DermNet's terms; a local copy with train/CLASS/*.jpg and test/CLASS/*.jpg
+Needs: a Kaggle account (which states no licence of its own) and DermNet's terms; a local copy with
+    train/CLASS/*.jpg and test/CLASS/*.jpg
 Columns: the folder's name is the class
 Checked: public descriptions of the folder layout; not against the files
 

@@ -2,9 +2,10 @@
 
     label        1.0 reported   0.0 reported as absent   -1.0 uncertain   empty: not mentioned
 
-The right option is one finding that is reported; beside it stand findings that are not (never an uncertain one, and
-not `Support Devices`, which is no finding). The labels come from reports, so the question asks what was reported.
-An image without a reported finding gets no question.
+The right option is one finding that is reported; beside it stand findings that are not: never an uncertain one, never
+one that a reported one implies (edema is a lung opacity) or that may be meant by it, and not `Support Devices`, which
+is no finding. The labels come from reports, so the question asks what was reported. An image without a reported
+finding gets no question.
 """
 
 from __future__ import annotations
@@ -21,6 +22,11 @@ FINDINGS = (
     "Consolidation", "Pneumonia", "Atelectasis", "Pneumothorax", "Pleural Effusion", "Pleural Other", "Fracture",
     "Support Devices",
 )  # fmt: skip
+_PARENT = {
+    "Cardiomegaly": "Enlarged Cardiomediastinum", "Edema": "Lung Opacity", "Consolidation": "Lung Opacity",
+    "Lung Lesion": "Lung Opacity", "Atelectasis": "Lung Opacity", "Pneumonia": "Consolidation",
+}  # fmt: skip
+"""The labels' own hierarchy (Irvin et al. 2019, figure 1)."""
 QUESTION = "Which of these findings was reported for this chest X-ray?"
 
 
@@ -37,7 +43,21 @@ def finding_columns(name: str, record: Mapping[str, Any], options: int = 4, ask:
     reported = sorted((f for f, mark in marks.items() if mark == 1.0), key=lambda f: content_hash(name, f))
     if not ask_rows(ask) or not reported:
         return {"question": None, "options": []}
-    absent = [finding for finding, mark in marks.items() if mark in (0.0, None)]
+    absent = [
+        finding for finding, mark in marks.items() if mark == 0.0 or (mark is None and not _may_be(finding, reported))
+    ]
+    absent = [finding for finding in absent if not any(finding in _above(one) for one in reported)]
     if "No Finding" not in reported:
         absent = [finding for finding in absent if finding != "No Finding"]  # it would be wrong without looking
     return ask_class(name, QUESTION, reported[0], [reported[0], *absent], options=options)
+
+
+def _above(finding: str) -> set[str]:
+    """What a finding implies."""
+    parent = _PARENT.get(finding)
+    return {parent, *_above(parent)} if parent else set()
+
+
+def _may_be(finding: str, reported: list[str]) -> bool:
+    """Whether an unmentioned finding is a kind of a reported one."""
+    return bool(_above(finding) & set(reported))

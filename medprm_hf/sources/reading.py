@@ -21,6 +21,8 @@ from medprm_hf.registry import near
 from medprm_hf.sources.rows import split_name
 from medprm_hf.sources.streams import SUFFIXES, stream, suffix_of
 
+_ORDER: dict[str | None, int] = {"train": 0, "development": 1, "test": 2}
+
 
 @dataclass(frozen=True)
 class Record:
@@ -84,14 +86,14 @@ def _check(record: Record, columns: Sequence[str]) -> None:
 
 
 def table_files(folder: Path, config: str | None = None, tables: Sequence[str] = ()) -> list[Path]:
-    """The tables of a local copy: of the first of CONFIG/, CONFIG/data/, the folder, data/ that has some."""
+    """The tables of a local copy, train first: of the first of CONFIG/, CONFIG/data/, the folder, data/ with some."""
     heads = ([folder / config, folder / config / "data"] if config else []) + [folder, folder / "data"]
     for place in heads:
         files = sorted(f for f in place.glob("*") if f.is_file() and suffix_of(f) in SUFFIXES)
         files = [f for f in files if f.name != "dataset_infos.json"]
         files = [f for f in files if not tables or f.name.startswith(tuple(tables))]
         if files:
-            return files
+            return sorted(files, key=lambda file: (_ORDER.get(split_name(file.name.split(".")[0]), 3), file.name))
     return []
 
 
