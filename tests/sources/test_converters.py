@@ -175,15 +175,18 @@ def test_medmcqa_counts_from_one_in_the_authors_files(tmp_path: Path) -> None:
 
 def test_vqa_rad_of_the_authors(tmp_path: Path) -> None:
     record = {
+        "qid": "7",
+        "phrase_type": "test_freeform",
+        "image_name": "synpic1.jpg",
+        "image_organ": "HEAD",
+        "image_case_url": "https://medpix.nlm.nih.gov/case?id=48e1dd0e",
+        "question": "Is it bright?",
+        "question_type": "PRES",
+        "answer": "Yes",
+        "answer_type": "CLOSED",
+    }
     both = [record, {**record, "qid": "8", "phrase_type": "freeform"}]
     put(tmp_path / "VQA_RAD Dataset Public.json", json.dumps(both))
-        "image_case_url": "https://medpix.nlm.nih.gov/case?id=48e1dd0e", "question": "Is it bright?", "answer": "Yes",
-        "answer_type": "CLOSED", "question_type": "PRES", "question_rephrase": "NULL",
-    }  # fmt: skip
-    put(
-        tmp_path / "VQA_RAD Dataset Public.json",
-        json.dumps([record, {**record, "qid": "8", "phrase_type": "freeform"}]),
-    )
     put(tmp_path / "VQA_RAD Image Folder" / "synpic1.jpg", jpg())
     first, second = open_source("vqa_rad", path=str(tmp_path))
     assert (first["split"], second["split"]) == ("test", "train")
