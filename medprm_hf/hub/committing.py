@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from medprm_hf.errors import HubConflict
 from medprm_hf.hub.pull_requests import KEY_LINE
-from medprm_hf.hub.refusals import Place, asking, is_connection, status_of
+from medprm_hf.hub.refusals import Place, asking, may_pass, status_of
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -87,7 +87,7 @@ class _Attempt:
         try:
             return self._send(head)
         except Exception as error:
-            if is_connection(error) or (status_of(error) or 0) >= 500:
+            if may_pass(error):
                 self.began = self.began or head
             elif self.began is not None and status_of(error) in (409, 412) and (landed := self._landed()):
                 return landed
@@ -96,7 +96,7 @@ class _Attempt:
     def may_try_again(self, error: BaseException) -> bool:
         """Where a race was lost (and no parent was demanded), or the answer was."""
         raced = status_of(error) in (409, 412) and self.parent is None
-        return raced or is_connection(error) or (status_of(error) or 0) >= 500
+        return raced or may_pass(error)
 
     def _head(self) -> str:
         place = self.place

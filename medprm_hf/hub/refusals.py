@@ -82,11 +82,16 @@ def refusal(error: BaseException, place: Place, what: str) -> HubError | None:
 
 def is_connection(error: BaseException) -> bool:
     """Whether the request may not have reached the Hub, or its answer not us."""
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     transport = HfHubHTTPError.__bases__[0]  # the HTTP library's own base, whichever library this version has
     lost = (transport, ConnectionError, TimeoutError)
-    return isinstance(error, lost) and not isinstance(error, HfHubHTTPError)
+    return isinstance(error, lost) and not isinstance(error, (HfHubHTTPError, OfflineModeIsEnabled))
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether the same request may do better a moment later: the connection broke, or the Hub has trouble (5xx)."""
+    return is_connection(_deepest(error)) or (status_of(error) or 0) >= 500
 
 
 def status_of(error: BaseException) -> int | None:

@@ -24,7 +24,7 @@ from medprm_hf.errors import HubError
 from medprm_hf.hub import committing, pull_requests
 from medprm_hf.hub.committing import Commit
 from medprm_hf.hub.pull_requests import PullRequest
-from medprm_hf.hub.refusals import Place, asking, is_connection, status_of
+from medprm_hf.hub.refusals import Place, asking, may_pass
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -128,13 +128,15 @@ class HubRepo:
         to.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".medprm-hub-", dir=to) as folder:
             pattern = [f"{under.rstrip('/')}/*"] if under else None
-            self._again(
-                self._place.at(revision),
-                f"fetch {len(wanted)} files",
-                lambda: self._api.snapshot_download(
+            with asking(self._place.at(revision), f"fetch {len(wanted)} files"):
+                self._api.snapshot_download(
                     self.name, repo_type=self.kind, revision=head, local_dir=folder, allow_patterns=pattern
-                ),
-            )
+                )
+            lost = [path for path in wanted if not (Path(folder) / path).is_file()]
+            if lost:  # the client gives back a half-filled folder where the connection broke
+                raise HubError(
+                    f"{len(lost)} of {len(wanted)} files of {self.name} did not arrive: try again", "connection"
+                )
             for path in wanted:
                 (to / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.move(Path(folder) / path, to / path)
@@ -153,7 +155,8 @@ class HubRepo:
             )
             return {entry.path: str(entry.blob_id) for entry in tree if hasattr(entry, "blob_id")}
 
-        return self._again(self._place.at(revision, under or None), "list the files", ask)
+        with asking(self._place.at(revision, under or None), "list the files"):
+            return ask()  # this one the client itself tries again, for 20 s
 
     def head(self, revision: str = "main") -> str:
         """Full hash of the commit that a branch, tag or `refs/pr/N` stands at."""
@@ -227,22 +230,17 @@ class HubRepo:
         return Place(self.name, self.kind, endpoint=self.endpoint or constants.ENDPOINT, token=self.token)
 
     def _download(self, path: str, revision: str, folder: Path) -> Path:
-        def ask() -> Path:
+        with asking(self._place.at(revision, path), f"read {path}"):  # the client itself tries again, for 20 s
             got = self._api.hf_hub_download(self.name, path, repo_type=self.kind, revision=revision, local_dir=folder)
-            return Path(got)
-
-        return self._again(self._place.at(revision, path), f"read {path}", ask)
+        return Path(got)
 
     @staticmethod
     def _again(place: Place, what: str, ask: Callable[[], T]) -> T:
         """Asks a question that changes nothing, a few times where the connection or the server fails."""
         from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-        def lost(error: BaseException) -> bool:
-            return is_connection(error) or (status_of(error) or 0) >= 500
-
         tries = Retrying(
-            retry=retry_if_exception(lost),
+            retry=retry_if_exception(may_pass),
             stop=stop_after_attempt(_READ_TRIES),
             wait=wait_random_exponential(multiplier=0.2, max=3),
             reraise=True,

@@ -51,6 +51,7 @@ class TestHub:
             "HF_HUB_DISABLE_XET": "1",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
             "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
             "PYTHONPATH": str(ROOT),
         }
         return {**kept, **own, **({"HF_TOKEN": self.token(role)} if role else {})}
@@ -79,9 +80,14 @@ class TestHub:
             HubRepo(name, kind, self.token("owner"), self.url).create(private=False)
         return HubRepo(name, kind, self.token(role) if role else None, self.url)
 
-    def fault(self, route: str, status: int, when: str = "before", times: int = 1) -> None:
-        """Orders an error: `status` 0 breaks the connection, `when="after"` after the work was done."""
-        self.server.app.faults.waiting.append({"route": route, "status": status, "when": when, "times": times})
+    def fault(self, route: str, status: int | None, when: str = "before", times: int = 1, seconds: float = 0) -> None:
+        """Orders an error: `status` 0 breaks the connection, None only waits; `when="after"`: the work was done."""
+        order = {"route": route, "status": status, "when": when, "times": times, "seconds": seconds}
+        self.server.app.faults.waiting.append(order)
+
+    def asked(self, words: str) -> list[tuple[str, str, str]]:
+        """(method, path, range) of the requests so far whose path holds these words."""
+        return [served for served in self.server.app.served if words in served[1]]
 
 
 @pytest.fixture(scope="session")

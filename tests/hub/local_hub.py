@@ -93,6 +93,7 @@ class LocalHub:
         self.socket = socket.socket()
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(("127.0.0.1", port))
+        self.socket.listen()  # from here on callers wait instead of being refused
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         settings = uvicorn.Config(self.app, log_level="critical", lifespan="off", timeout_graceful_shutdown=1)
         self.server = uvicorn.Server(settings)

@@ -128,5 +128,6 @@ class Faults:
             if fault["route"] == name and fault.get("when", "before") == when and fault.get("times", 1) > 0:
                 fault["times"] = fault.get("times", 1) - 1
                 time.sleep(fault.get("seconds", 0))
-                return int(fault["status"]) if "status" in fault else None
+                status: int | None = fault.get("status")
+                return status
         return None
