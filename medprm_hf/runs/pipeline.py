@@ -44,7 +44,7 @@ from medprm_hf.runs.tables import arrow_of_shard, batch_of_shard, refuse_lacking
 from medprm_hf.schema import BY_NAME, COLUMNS, SCHEMA_VERSION
 from medprm_hf.specs import backends_of
 from medprm_hf.stages import stage_of
-from medprm_hf.stages.base import Batch, Learner, Stage
+from medprm_hf.stages.base import Batch, Learner, Stage, Watcher
 
 RECIPE, LEARNT = "recipe.yaml", "learnt"
 Progress = Callable[[str, int, int], None]
@@ -232,7 +232,8 @@ class Run:
         """Hash of all that a stage learns from."""
         here, known = self.stages[index], self._fingerprints()
         read = [[known(i, n) for n in range(self.shard_count())] for i in self._upstream(index)]
-        return content_hash(SCHEMA_VERSION, repr(here), read)
+        outside = [here.state()] if isinstance(here, Watcher) else []
+        return content_hash(SCHEMA_VERSION, repr(here), read, *filter(None, outside))
 
     def do_shard(self, index: int, number: int, stage: Stage | None = None) -> Marker:
         """Does one shard of one stage and keeps it; gives its marker. `stage`: as `taught` gave it."""

@@ -56,6 +56,19 @@ class Learner(Stage, Protocol):
         ...
 
 
+@runtime_checkable
+class Watcher(Learner, Protocol):
+    """A learner that also goes by what stands outside the run, such as people's decisions in a review store.
+
+    What it takes from there goes into what it has learnt, so that all shards of a run see the same; it learns again,
+    and its shards are done again, when `state` has changed.
+    """
+
+    def state(self) -> str:
+        """Changes with what stands outside; empty where there is nothing."""
+        ...
+
+
 NEEDED = {"question_id", "question", "answer"}
 """Question columns that must be there; another that is absent, as in a text-only dataset, counts as null."""
 
