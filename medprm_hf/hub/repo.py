@@ -158,6 +158,14 @@ class HubRepo:
         with asking(self._place.at(revision, under or None), "list the files"):
             return ask()  # this one the client itself tries again, for 20 s
 
+    def sizes(self, revision: str = "main", under: str = "") -> dict[str, int]:
+        """Bytes of each file by path, so that a huge one can be refused before it is fetched."""
+        with asking(self._place.at(revision, under or None), "list the files"):
+            tree = self._api.list_repo_tree(
+                self.name, under.rstrip("/") or None, recursive=True, revision=revision, repo_type=self.kind
+            )
+            return {entry.path: int(entry.size) for entry in tree if hasattr(entry, "blob_id")}
+
     def head(self, revision: str = "main") -> str:
         """Full hash of the commit that a branch, tag or `refs/pr/N` stands at."""
 

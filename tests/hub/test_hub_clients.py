@@ -60,15 +60,12 @@ def test_datasets_pushes_and_loads(hub: TestHub, tmp_path: Path) -> None:
 
 STREAM = """
 from datasets import load_dataset
-from huggingface_hub import HfFileSystem
 print(next(iter(load_dataset(NAME, split="train", streaming=True)))["question"])
 print(len(load_dataset(NAME, split="train", revision="small")))
-with HfFileSystem().open(f"datasets/{NAME}/data/train-00003-of-00004.parquet", block_size=1000) as file:
-    file.seek(-4, 2)
-    print(file.read().decode())
 """
 
 
+@pytest.mark.slow
 def test_streaming_fetches_ranges_not_files(hub: TestHub, tmp_path: Path) -> None:
     repo = hub.repo()
     repo.branch("small")
@@ -81,7 +78,7 @@ def test_streaming_fetches_ranges_not_files(hub: TestHub, tmp_path: Path) -> Non
             files[f"data/train-{number:05d}-of-{count:05d}.parquet"] = file
         repo.commit(files, "Data", branch=branch)
     out = hub.python(f"NAME = {repo.name!r}\n{STREAM}", None, tmp_path / "home")
-    assert out.split() == ["q0", "50", "PAR1"]
+    assert out.split() == ["q0", "50"]
     fetched = [0, 0, 0, 0]
     for method, path, asked in hub.asked(f"{repo.name}/resolve/"):
         if method == "GET" and (found := re.search(r"data/train-0000(\d)-of-00004", path)):
@@ -89,8 +86,7 @@ def test_streaming_fetches_ranges_not_files(hub: TestHub, tmp_path: Path) -> Non
             assert last, f"{path} was asked for as a whole ({asked or 'no range'})"
             fetched[int(found[1])] += int(last) - int(first) + 1
     assert fetched[0] > 500_000, "the first rows"
-    assert fetched[1:3] == [0, 0], "the files behind are not touched"
-    assert 4 <= fetched[3] < 5000, "four bytes, and what the client reads ahead"
+    assert fetched[1:] == [0, 0, 0], "the files behind are not touched"
 
 
 RIGHTS = """

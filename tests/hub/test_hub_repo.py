@@ -134,6 +134,19 @@ def test_a_pull_request_that_clashes_is_refused_and_can_be_closed(hub: TestHub) 
     assert (owner.pull_request(1).status, owner.pull_request(1).comments) == ("closed", ("Superseded.",))
 
 
+def test_a_large_file_is_read_by_range(hub: TestHub) -> None:
+    from huggingface_hub import HfFileSystem
+
+    repo = hub.repo()
+    repo.commit({"big.parquet": bytes(2_000_000) + b"PAR1"}, "Big")
+    files = HfFileSystem(endpoint=hub.url, token=hub.token("reader"), skip_instance_cache=True)
+    with files.open(f"datasets/{repo.name}/big.parquet", block_size=1000) as file:
+        file.seek(-4, 2)
+        assert file.read() == b"PAR1"
+    ranges = [served[2] for served in hub.asked(f"{repo.name}/resolve/") if served[0] == "GET"]
+    assert ranges and all(asked.startswith("bytes=199") or asked.startswith("bytes=2000") for asked in ranges), ranges
+
+
 def test_a_repo_travels_to_other_processes_and_does_not_show_its_token(hub: TestHub) -> None:
     repo = hub.repo("owner")
     assert pickle.loads(pickle.dumps(repo)) == repo
