@@ -56,7 +56,7 @@ def demo(
 
 
 def init(
-    kind: Annotated[str, typer.Argument(help="phantom, visualprm, medprm or hybrid.")] = "hybrid",
+    kind: Annotated[str, typer.Argument(help="hybrid, visualprm, medprm, cheap or phantom.")] = "hybrid",
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("recipe.yaml"),
 ) -> None:
     """Write a recipe to start from, with its reasons beside the settings."""

@@ -50,7 +50,7 @@ def test_help_and_bare_call_show_the_words() -> None:
 def test_init_writes_a_recipe_that_loads(tmp_path: Path) -> None:
     from medprm_hf.recipe import load
 
-    for kind in ("phantom", "visualprm", "medprm", "hybrid"):
+    for kind in ("phantom", "visualprm", "medprm", "hybrid", "cheap"):
         done = medprm("init", kind, "--out", str(tmp_path / f"{kind}.yaml"))
         assert done.returncode == 0, done.stderr
         assert load(tmp_path / f"{kind}.yaml").stages
