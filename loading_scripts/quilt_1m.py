@@ -35,13 +35,13 @@ def rows(
     images = Pictures([folder / "quilt_1m", folder / "images", folder], sorted(folder.glob("images*.zip")))
     found = records(path, columns=("image_path", "caption", "split"), tables=("quilt_1M_lookup",))
     kept = (one for one in found if wanted in (None, split_name(one["split"])) and subset in (None, one["subset"]))
-    seen = set[str]()
+    seen = set[int]()
     for one in islice(kept, limit):
         file = text(one["image_path"])
         name = f"quilt_1m-{content_hash(file)}"
-        if name in seen:  # one image with several captions
+        if hash(file) in seen:  # one image with several captions
             name = f"{name}-{one.number}"
-        seen.add(name)
+        seen.add(hash(file))
         said = [f"magnification: {mark}" for mark in [optional(one["magnification"])] if mark]
         said += [text(one["caption"])] if caption else []
         yield {

@@ -1,4 +1,4 @@
-"""The recipes in the package: `medprm init` writes each, it parses, and it can be estimated before anything is asked."""
+"""The recipes in the package: `medprm init` writes each, it parses, and can be estimated before anything is asked."""
 
 from __future__ import annotations
 
