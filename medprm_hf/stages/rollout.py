@@ -32,6 +32,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -111,7 +112,7 @@ class Rollout(RolloutSpec):
         """Adds the counts and figures of each solution of the batch."""
         rows = rows_of(self, batch)
         able = [i for i, row in enumerate(rows) if _able(row)]
-        results = [self._empty(row) for row in rows]
+        results = [{} if _able(row) else self._empty(row) for row in rows]
         if able:
             backend = open_backend(self.backend)
             done = self._sample(PrefixPool.of(self, [rows[i] for i in able]), backend)
@@ -198,7 +199,7 @@ class Rollout(RolloutSpec):
             counts[-1] = Counter([pool.own_outcome(at)])
         correct = [c[RIGHT] for c in counts]
         total = [c[RIGHT] + c[WRONG] for c in counts]
-        low, high = accuracy_interval(correct, total)
+        bounds = [_interval(*pair) for pair in zip(correct, total, strict=True)]
         errors = RowErrors(self.name)
         for prefix in pool.prefixes[at]:
             for failure in prefix.failures:
@@ -212,9 +213,9 @@ class Rollout(RolloutSpec):
             "rollout_unreadable": [c[UNREADABLE] for c in counts],
             "rollout_failed": [c[FAILED] for c in counts],
             "expected_accuracy": [c / t if t else None for c, t in zip(correct, total, strict=True)],
-            "accuracy_low": _nullable(low),
-            "accuracy_high": _nullable(high),
-            "p_right": _nullable(done.p_right[at, :n]),
+            "accuracy_low": [low for low, _ in bounds],
+            "accuracy_high": [high for _, high in bounds],
+            "p_right": _nullable(done.p_right[at, :n].tolist()),
             "chance": _nullable([baseline.value])[0],
             "rollout_method": self._method(done, baseline, model),
             "errors": errors.entries,
@@ -279,5 +280,12 @@ def rounded(values: Any) -> Any:
     return [rounded(value) for value in values] if isinstance(values, list | tuple) else values
 
 
-def _nullable(values: Sequence[float] | NDArray[np.float64]) -> list[float | None]:
-    return [None if math.isnan(value) else float(value) for value in values]
+@lru_cache(4096)
+def _interval(correct: int, total: int) -> tuple[float | None, float | None]:
+    """Both ends; a batch has few distinct counts."""
+    low, high = accuracy_interval([correct], [total])
+    return _nullable(low.tolist())[0], _nullable(high.tolist())[0]
+
+
+def _nullable(values: Sequence[float]) -> list[float | None]:
+    return [None if math.isnan(value) else value for value in values]

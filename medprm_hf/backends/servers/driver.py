@@ -37,6 +37,9 @@ from medprm_hf.errors import BackendError, ConfigError
 OWN_FAULT = frozenset({"content_filter", "context", "image"})
 """Failures that say something about one request, and nothing about the others."""
 
+YIELDS = 2
+"""Turns of the loop that an answer waits to be read: meanwhile its slot is given on, and the next call is sent."""
+
 _starting = threading.Lock()
 
 
@@ -275,6 +278,8 @@ class AsyncBackend:
                 found = await self._ask(request, places, lane, prepared)
             finally:
                 lanes.give(lane)
+            for _ in range(YIELDS):
+                await asyncio.sleep(0)
             answered = self._read(request, places, lane, found)
         except Retryable as error:
             if error.wait is not None and error.kind == "http_429":
