@@ -70,7 +70,13 @@ class Guard:
                 message["headers"] = [*message.get("headers", ()), *_HEADERS]
             await send(message)
 
-        await self.app(scope, count, label)
+        try:
+            await self.app(scope, count, label)
+        except Exception:
+            if taken <= self.most_bytes:
+                raise
+        if taken > self.most_bytes and not refused:
+            await self._too_large(send)
 
     async def _too_large(self, send: Send) -> None:
         await refuse(send, 413, "too_large", f"the request is over the limit of {self.most_bytes} bytes")
