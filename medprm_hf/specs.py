@@ -82,6 +82,10 @@ class QuestionsSpec:
     """Per domain the shares of easy, medium, hard to sample down to (radiology 0.3, 0.5, 0.2; see docs)."""
     write: WriteSpec = WriteSpec()
     """Questions for images without one."""
+    reviewer: str | None = None
+    """`store:PATH`: what people said of questions in the Space counts: keep, correct or reject (docs/reviewing.md)."""
+    hold_written: bool = False
+    """Questions that a model wrote wait for a person's word."""
     seed: int = 0
     """Seed of splits and samples."""
 

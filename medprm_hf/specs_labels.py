@@ -27,7 +27,7 @@ class CalibrateSpec:
 
     name: ClassVar[str] = "calibrate"
     reviewer: str = "simulated-expert:error=0.02"
-    """As in review."""
+    """As in review; of `store:PATH` the steps of its own quality sample count that were answered blindly."""
     share: Share = 0.1
     """Share of the run's solutions (M8: 10 %)."""
     solutions: Count | None = None
@@ -72,7 +72,8 @@ class ReviewSpec:
 
     name: ClassVar[str] = "review"
     reviewer: str = "simulated-expert:error=0.02"
-    """`simulated-expert:error=…` answers from the truth of the phantom world; people review in the Space."""
+    """`simulated-expert:error=…` answers from the truth of the phantom world; `store:PATH` takes in what people have
+    decided in the Space (docs/reviewing.md)."""
     share: Share = 1.0
     """Largest share of the run's steps that is put to the reviewer; equal steps after equal steps are put once."""
     order: Literal["value", "doubt", "random"] = "doubt"

@@ -24,6 +24,7 @@ from medprm_hf.review.decisions import (
     settle,
     stand,
 )  # fmt: skip
+from medprm_hf.review.reviewers import majority
 from medprm_hf.review.showing import moment, proof
 from medprm_hf.review.store import ReviewStore, check_key
 from medprm_hf.schema import Label
@@ -53,14 +54,6 @@ def settled(words: Iterable[Word]) -> str:
     if final:
         return max(final, key=lambda word: word.at).label
     return majority([word.label for word in words if word.label != UNKNOWN])
-
-
-def majority(labels: Sequence[str]) -> str:
-    """The label that most give; ? for none, or where as many say otherwise."""
-    counted = sorted(((labels.count(label), label) for label in set(labels)), reverse=True)
-    if not counted or (len(counted) > 1 and counted[0][0] == counted[1][0]):
-        return UNKNOWN
-    return counted[0][1]
 
 
 _DIFFER = """

@@ -19,8 +19,8 @@ from medprm_hf.labels.accuracy import value_labels
 from medprm_hf.labels.agreement import cohen_kappa
 from medprm_hf.labels.judge_revision import Checked, revise
 from medprm_hf.labels.rater_agreement import Figure, alpha, fleiss, pairs
-from medprm_hf.review.adjudication import majority
 from medprm_hf.review.opinions import Rated, ratings
+from medprm_hf.review.reviewers import majority
 from medprm_hf.review.store import ReviewStore
 from medprm_hf.schema import Label
 

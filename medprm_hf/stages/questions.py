@@ -5,7 +5,8 @@ question_reason and split; where it masks identifiers or a model writes the ques
     written        goes on; a model wrote it from the image  needs_review  is sent to no model until a person looked
 
 Dropped: what cannot be worked on (question_checks.py), what repeats an earlier question, what stands in two splits,
-what is over the mix. Learns over the whole run which questions belong together (question_groups.py).
+what is over the mix. Learns over the whole run which questions belong together (question_groups.py). With `reviewer`
+people's words from the review store count (question_verdicts.py): they lift a hold, correct, or reject.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from typing import Any, ClassVar
 
 from medprm_hf.backends import open_backend
 from medprm_hf.errors import ConfigError
+from medprm_hf.review.from_store import question_words
+from medprm_hf.review.reviewers import open_reviewer
 from medprm_hf.schema import written_by
 from medprm_hf.specs import QuestionsSpec
 from medprm_hf.stages.base import Batch, Row, columns_of, rows_of
 from medprm_hf.stages.question_checks import drop_reason, hold_reason
 from medprm_hf.stages.question_groups import STRICTNESS, Groups, own_group, place_of, split_of
 from medprm_hf.stages.question_mix import Ticket, check_mix, left_out, limits_of
+from medprm_hf.stages.question_verdicts import settle
 from medprm_hf.stages.question_writing import lacks_question, write_questions
 from medprm_hf.text.domains import domain_of
 from medprm_hf.text.identifiers import mask
@@ -48,12 +52,24 @@ class Questions(QuestionsSpec):
         """Refuses shares that are none; opens the model that writes."""
         if self.write.backend:
             open_backend(self.write.backend)
+        if self.reviewer:
+            open_reviewer(self.reviewer)
+        if self.hold_written and not (self.reviewer or "").startswith("store:"):
+            raise ConfigError(
+                f"questions.hold_written=true with reviewer={self.reviewer}: nobody could let them go on; "
+                f"write reviewer: store:PATH"
+            )
         check_mix(self.domains, self.difficulties)
         for name in self.splits or {}:
             if name not in STRICTNESS:
                 raise ConfigError(f"questions.splits: {name!r} is none of {', '.join(STRICTNESS)}")
         if self.splits and abs(sum(self.splits.values()) - 1) > 1e-6:
             raise ConfigError(f"questions.splits: the shares add up to {sum(self.splits.values()):g}: make it 1")
+
+    def state(self) -> str:
+        """Changes with people's words on questions; empty where there are none."""
+        words = question_words(self.reviewer)
+        return json.dumps(words, sort_keys=True) if words else ""
 
     def learn(self, batches: Iterable[Batch]) -> str:
         """Which questions of the run belong together, which repeat another, and where the mixes end."""
@@ -70,7 +86,8 @@ class Questions(QuestionsSpec):
             known["twins"] = {}
         asked = [ticket for name, ticket in tickets.items() if name not in known["twins"]]
         known["limits"] = limits_of(asked, self.domains, self.difficulties)
-        return json.dumps(known, sort_keys=True)
+        words = question_words(self.reviewer)
+        return json.dumps(known | ({"words": words} if words else {}), sort_keys=True)
 
     def __call__(self, batch: Mapping[str, list[Any]]) -> Batch:
         """Adds status, reason and split to each question of the batch."""
@@ -82,11 +99,13 @@ class Questions(QuestionsSpec):
 
     def _row(self, row: Row, known: dict[str, Any]) -> Row:
         problem, writer = row.get("write_problem"), row.get("question_writer")
+        row, rejected, held, spoken = settle(row, known.get("words", {}))
         reason = f"unwritten: {problem}" if problem else drop_reason(self, row)
         root = known["roots"].get(row["question_id"], own_group(row))
         split = known["wishes"].get(root) or self.split or self._drawn(root)
-        reason = reason or self._place_reason(row, split, known)
-        held = None if reason else hold_reason(self, row)
+        reason = reason or rejected or self._place_reason(row, split, known)
+        if not reason and not spoken:
+            held = held or hold_reason(self, row) or self._unseen(writer)
         return {
             **{name: row.get(name) for name in SETTLED},
             "question_status": "dropped" if reason else "needs_review" if held else _good(writer),
@@ -95,6 +114,10 @@ class Questions(QuestionsSpec):
             "question_writer": writer,
             "errors": row.get("write_errors", []),
         }
+
+    def _unseen(self, writer: Any) -> str | None:
+        """Why a written question waits, where it should."""
+        return f"written: by {writer['model']}, nobody has looked at it" if self.hold_written and writer else None
 
     def _drawn(self, root: str) -> str:
         return split_of(root, self.splits, self.seed) if self.splits else "train"

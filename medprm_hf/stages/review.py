@@ -4,7 +4,9 @@ What is asked first is chosen by `labels/review_value.py`: by expected errors me
 up to a share of the whole run's steps. A step that stands in several solutions after the same steps is asked once, and
 the decision is entered for each copy, with a note that says where it was made. Decisions of the calibrate stage are
 taken over, so nothing is asked twice. `simulated-expert:error=0.02` answers from the truth of the phantom world and is
-called simulated in every decision it makes. Nothing that a machine said is overwritten.
+called simulated in every decision it makes. `store:PATH` asks nobody: it takes in what people have decided in the
+Space, an adjudicator's word before a majority's, and leaves ? where nobody has; `medprm resume` takes in what is new.
+Nothing that a machine said is overwritten.
 """
 
 from __future__ import annotations
@@ -18,8 +20,9 @@ from typing import Any, ClassVar
 
 from medprm_hf.labels.review_value import Ask, Candidate, Minutes, queue
 from medprm_hf.labels.step_tree import plant
-from medprm_hf.review.reviewers import Asked, Decision, copied, open_reviewer
-from medprm_hf.schema import Label, written_by
+from medprm_hf.review.items import identities
+from medprm_hf.review.reviewers import Asked, Decision, People, copied, label_of, open_reviewer, people
+from medprm_hf.schema import written_by
 from medprm_hf.specs_labels import ReviewSpec
 from medprm_hf.stages.base import Batch, Row, columns_of, rows_of
 
@@ -36,17 +39,24 @@ class Review(ReviewSpec):
     reads: ClassVar[tuple[str, ...]] = (
         "question_id", "solution_id", "steps", "labels", "label_p", "needs_review",
     )  # fmt: skip
-    uses: ClassVar[tuple[str, ...]] = ("calibration_reviews",)
+    uses: ClassVar[tuple[str, ...]] = ("calibration_reviews", "question", "options", "image_sha256")
     writes: ClassVar[tuple[str, ...]] = written_by("review")
     learnt: str = field(default="", repr=False)
-    """JSON: seconds a step takes, and the priority from which on steps are asked."""
+    """JSON: seconds a step takes, and the priority from which on steps are asked; or the store's state."""
 
     def check(self) -> None:
         """Looks the reviewer up."""
         open_reviewer(self.reviewer, self.seed)
 
+    def state(self) -> str:
+        """Changes with people's decisions; empty for a simulated expert."""
+        store = people(self.reviewer, self.seed)
+        return store.state() if store else ""
+
     def learn(self, batches: Iterable[Batch]) -> str:
-        """The priority at which the run's share of steps is used up."""
+        """The priority at which the run's share of steps is used up; of a store, up to where it is read."""
+        if self.state():
+            return json.dumps({"store": self.state()})
         shards = (rows_of(self, batch) for batch in batches)
         first = list(islice(shards, TIMED_SHARDS))  # the others pass by one at a time
         seconds = self._seconds(row for rows in first for row in rows)
@@ -63,13 +73,16 @@ class Review(ReviewSpec):
         """Adds every decision and the reviewed label of each step of the batch."""
         rows = rows_of(self, batch)
         learnt = json.loads(self.learnt or self.learn([dict(batch)]))
+        reviewer = open_reviewer(self.reviewer, self.seed)
+        if isinstance(reviewer, People):
+            return columns_of(self, rows, _spoken(rows, reviewer.at(learnt["store"])))
         asks = [ask for ask in self._queue(rows, learnt["seconds"]) if ask.priority >= learnt["least"]]
         asked = [
             Asked(rows[a.solution]["question_id"], rows[a.solution]["solution_id"],
                   tuple(rows[a.solution]["steps"]), a.step)
             for a in asks
         ]  # fmt: skip
-        decisions = open_reviewer(self.reviewer, self.seed).decide(asked)
+        decisions = reviewer.decide(asked)
         decided = _taken_over(rows) | _entered(rows, asks, decisions)
         return columns_of(self, rows, [_result(n, row, decided) for n, row in enumerate(rows)])
 
@@ -130,12 +143,23 @@ def _result(number: int, row: Row, decided: Decided) -> Row:
         [*earlier[step], *([decided[number, step]] if (number, step) in decided else [])]
         for step in range(len(row["steps"]))
     ]
-    return {"reviews": reviews, "review_labels": [_settled([given["label"] for given in step]) for step in reviews]}
+    return {"reviews": reviews, "review_labels": [label_of(step) for step in reviews]}
 
 
-def _settled(labels: Sequence[str]) -> str:
-    """The label that most decisions give; ? where nobody looked, or as many say otherwise."""
-    counted = sorted(((labels.count(label), label) for label in set(labels)), reverse=True)
-    if not counted or (len(counted) > 1 and counted[0][0] == counted[1][0]):
-        return Label.UNKNOWN.value
-    return counted[0][1]
+def _spoken(rows: Sequence[Row], store: People) -> list[Row]:
+    """What people have said of each step; what the sample holds of others beside it."""
+    results = []
+    for row in rows:
+        named = identities(row)
+        asked = [
+            Asked(row["question_id"], str(row["solution_id"]), tuple(row["steps"]), step, identity)
+            for step, identity in enumerate(named)
+        ]
+        earlier = row.get("calibration_reviews") or [[] for _ in named]
+        reviews = []
+        for before, words in zip(earlier, store.words(asked), strict=True):
+            said = [word.as_row() for word in words]
+            who = {one["reviewer"] for one in said}
+            reviews.append([*(one for one in before if one["reviewer"] not in who), *said])
+        results.append({"reviews": reviews, "review_labels": [label_of(step) for step in reviews]})
+    return results
