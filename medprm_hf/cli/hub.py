@@ -83,7 +83,45 @@ def publish(
     raise typer.Exit(publish_words(source, to, dry_run, out, wish, typer.echo, measured))
 
 
+def contribute(
+    file: Annotated[Path, typer.Argument(help="Labels, solutions or questions: any file that `convert` reads.")],
+    to: Annotated[str, typer.Option(help="Dataset on the Hub, as in org/name.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change; send nothing.")] = False,
+    note: Annotated[str, typer.Option(help="A word to who reviews it.")] = "",
+    adjudicate: Annotated[
+        bool, typer.Option("--adjudicate", help="Settle disagreements: for the dataset's adjudicators.")
+    ] = False,
+    from_: Annotated[str | None, typer.Option("--from", help="Format id of FILE; detected if left out.")] = None,
+) -> None:
+    """Offer labels, solutions or questions to a dataset on the Hub, as a pull request that is checked.
+
+    Shows first what is new, what agrees and what contradicts; nobody's label is overwritten.
+    Example: medprm contribute reviewed.jsonl --to org/medmm-prm --dry-run
+    """
+    from medprm_hf.publishing.commands import contribute_words
+
+    raise typer.Exit(contribute_words(file, to, dry_run, adjudicate, note, from_, typer.echo))
+
+
+def review_pr(
+    to: Annotated[str, typer.Argument(metavar="ORG/NAME", help="Dataset on the Hub.")],
+    number: Annotated[int, typer.Argument(min=1, help="Number of the pull request.")],
+    merge: Annotated[bool, typer.Option("--merge", help="Merge it if it passes, and build the tables anew.")] = False,
+    comment: Annotated[bool, typer.Option(help="Say pass or fail, with reasons, below it.")] = True,
+) -> None:
+    """Check a contribution's pull request; exit code 1 if it fails.
+
+    What is merged is one contribution's own files, and labels that contradict others become disagreements.
+    Example: medprm review-pr org/medmm-prm 3 --merge
+    """
+    from medprm_hf.publishing.commands import review_words
+
+    raise typer.Exit(review_words(to, number, merge, comment, typer.echo))
+
+
 def register(app: typer.Typer) -> None:
     """Adds these words to the command line."""
     app.command("import")(import_)
     app.command()(publish)
+    app.command()(contribute)
+    app.command("review-pr")(review_pr)

@@ -11,11 +11,13 @@ from typing import Any
 
 from medprm_hf.errors import ConfigError
 from medprm_hf.hub import HubRepo
+from medprm_hf.publishing.contribute import contribute
 from medprm_hf.publishing.findings import refusing
 from medprm_hf.publishing.models import Evaluation, is_model, publish_model, read_report
 from medprm_hf.publishing.policy import Policy
 from medprm_hf.publishing.privacy import read_cleared
 from medprm_hf.publishing.publish import Outcome, Wish, publish
+from medprm_hf.publishing.reviewing import review_pull_request
 
 Say = Callable[[str], Any]
 _CHOICES = {
@@ -65,3 +67,30 @@ def evaluation_of(file: Path, results_yaml: Callable[[Any], str]) -> Evaluation:
         return Evaluation(report, results_yaml(report))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"--eval {file} is no report of `medprm eval` ({type(error).__name__}): {error}") from None
+
+
+def contribute_words(
+    file: Path, to: str, dry_run: bool, adjudicate: bool, note: str, format: str | None, say: Say
+) -> int:
+    """Shows what a file would change and opens a pull request; exit code 1 where a dry run found what forbids it."""
+    draft, commit = contribute(
+        file, HubRepo(to), dry_run=dry_run, adjudicate=adjudicate, note=note, format=format,
+        tell=lambda shown: say("\n".join([f"{file} to {to}:", *(f"  {line}" for line in shown.lines())])),
+    )  # fmt: skip
+    if commit is not None:
+        say(f"pull request #{commit.pull_request} is open: {commit.url}")
+    else:
+        say("nothing was sent")
+    return int(bool(refusing(draft.findings)))
+
+
+def review_words(to: str, number: int, merge: bool, comment: bool, say: Say) -> int:
+    """Checks a pull request; exit code 1 where it fails."""
+    verdict = review_pull_request(
+        HubRepo(to), number, merge=merge, comment=comment, tell=lambda shown: say("\n".join(shown.lines()))
+    )
+    if verdict.merged:
+        say(f"pull request #{number} is merged, and the tables of {to} are built anew")
+    elif merge:
+        say(f"pull request #{number} is not merged: it failed")
+    return int(not verdict.passed)

@@ -43,8 +43,9 @@ NONE = Look(None, frozenset())
 class Looker:
     """Looks at each image once, by its bytes."""
 
-    def __init__(self, findings: Findings, cleared: frozenset[str] = frozenset()) -> None:
-        self._findings, self._cleared = findings, cleared
+    def __init__(self, findings: Findings, cleared: frozenset[str] = frozenset(), checked: bool = False) -> None:
+        """`checked`: whether the images were looked through for persons when they came in."""
+        self._findings, self._cleared, self._checked = findings, cleared, checked
         self._seen: dict[str, Look] = {}
         self.images = 0
         """Distinct images met."""
@@ -90,6 +91,8 @@ class Looker:
         elif extremes[0] == extremes[1]:
             bad.add("constant")
             self._bad("images", "constant", "an image is one colour all over", row, "leave it out")
+        if self._checked:
+            return Look(phash, frozenset(bad))
         if len(stripped) != len(data):
             bad.add("metadata")
             self._bad("phi", "metadata", "an image carries metadata (EXIF, comments or texts)", row, _AGAIN)

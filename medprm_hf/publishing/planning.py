@@ -74,7 +74,7 @@ def survey(material: Material, policy: Policy) -> Plan:
     """Looks at every row once."""
     findings = Findings()
     preparer = Preparer(policy, findings)
-    plan = Plan(material, policy, findings, preparer, Looker(findings, policy.cleared))
+    plan = Plan(material, policy, findings, preparer, Looker(findings, policy.cleared, policy.identifiers == "checked"))
     check, asked = RowCheck(findings), dict[str, Asked]()
     strict, loose = Components(None), Components(policy.image_distance)
     for row in material.rows():
@@ -178,7 +178,8 @@ def _choose(plan: Plan, asked: dict[str, Asked], loose: Components, parts: dict[
     """The benchmark's questions, held-out ones first, in the mix as far as can be; their components leave train."""
     if plan.policy.benchmark == "none":
         return
-    held_out = plan.policy.benchmark == "held-out"
+    # What was published before has its benchmark: a later version takes no more questions out of training.
+    held_out = plan.policy.benchmark == "held-out" or plan.material.kind == "published"
     able = [n for n, one in asked.items() if one.verified and not (held_out and plan.split[n] == "train")]
     able.sort(key=lambda name: (-SPLITS.index(plan.split[name]), content_hash("benchmark", name)))
     training = [name for name in able if plan.split[name] == "train"]

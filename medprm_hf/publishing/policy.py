@@ -37,9 +37,9 @@ class Policy:
     restricted: Literal["refuse", "ids", "drop"] = "refuse"
     """Rows that may not be passed on: refuse all · ids and labels only (images of non-commercial ones left out)
     · leave the rows out."""
-    identifiers: Literal["refuse", "mask", "drop"] = "refuse"
+    identifiers: Literal["refuse", "mask", "drop", "checked"] = "refuse"
     """Texts that may name a patient: refuse all · masked by their kind · rows left out (images always refused or
-    left out)."""
+    left out) · checked when they came in, and not looked through again."""
     cleared: frozenset[str] = frozenset()
     """SHA-256 of images and texts that a person has looked at and found harmless."""
     license: str | None = None
@@ -138,7 +138,7 @@ class Preparer:
         return {**row, "image": None} if kind == "restricted" else only_ids(row)
 
     def _anonymous(self, row: Row) -> Row | None:
-        if not self.quiet:
+        if not self.quiet and self.policy.identifiers != "checked":
             kinds = self._scanner.kinds(row)
             if kinds:
                 self._suspect(row, kinds)

@@ -114,7 +114,7 @@ def publish(
         return outcome
 
 
-def built(material: Material, folder: Path, wish: Wish, repo: HubRepo | None, **more: Any) -> Outcome:
+def built(material: Material, folder: Path, wish: Wish, repo: HubRepo | None) -> Outcome:
     """Surveys, and builds the folder unless an error forbids it."""
     said = read_said(wish.card)
     plan = survey(material, wish.policy)
@@ -148,14 +148,15 @@ def _adjudicators(material: Material, said: dict[str, Any], repo: HubRepo | None
     return (me,) if me else ()
 
 
-def push(published: Published, repo: HubRepo, wish: Wish) -> Commit:
-    """One commit: the new files, and the old version's that are no more."""
-    repo.create(private=wish.private)
+def push(published: Published, repo: HubRepo, wish: Wish, parent: str | None = None) -> Commit:
+    """One commit: the new files, and the old version's that are no more; HubConflict where `parent` is not the head."""
+    if parent is None:
+        repo.create(private=wish.private)
     files: dict[str, bytes | Path | None] = {
         path: None for path in repo.files() if path.startswith(OWN_PLACES) and path not in ("README.md",)
     }
     files |= {file.as_posix(): published.folder / file for file in published.files}
-    return repo.commit(files, wish.message)
+    return repo.commit(files, wish.message, parent=parent)
 
 
 def contributed_at(repo: HubRepo, revision: str = "main") -> Contributed:
