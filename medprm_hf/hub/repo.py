@@ -164,7 +164,7 @@ class HubRepo:
             tree = self._api.list_repo_tree(
                 self.name, under.rstrip("/") or None, recursive=True, revision=revision, repo_type=self.kind
             )
-            return {entry.path: int(entry.size) for entry in tree if hasattr(entry, "blob_id")}
+            return {entry.path: int(getattr(entry, "size", 0)) for entry in tree if hasattr(entry, "blob_id")}
 
     def head(self, revision: str = "main") -> str:
         """Full hash of the commit that a branch, tag or `refs/pr/N` stands at."""
