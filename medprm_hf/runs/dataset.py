@@ -4,6 +4,9 @@
     dataset/data/train-00000-of-00002.parquet      at most 500 MB, in groups of at most 1,000 rows or 32 MB
     dataset/data/train-00001-of-00002.parquet
 
+    dataset_rows(folder)                           its rows again, a few at a time
+    cell(folder, 1204, "image")                    one value of one row
+
 Where a group or file ends follows from the rows alone, so the bytes depend on recipe and seed and on nothing that
 happened on the way. Held in memory is one group and one shard. The folder appears when all of it is written.
 """
@@ -11,8 +14,9 @@ happened on the way. Held in memory is one group and one shard. The folder appea
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,10 +24,13 @@ import pyarrow.parquet as pq
 
 from medprm_hf.runs.pipeline import Run
 from medprm_hf.runs.shards import schema_of, write_text
+from medprm_hf.runs.tables import rows_of
 from medprm_hf.schema import SCHEMA_VERSION
 
 GROUP_ROWS, GROUP_BYTES = 1000, 32 << 20
 """Largest row group: what a reader must hold at once to see one row."""
+ROWS_AT_ONCE = 128
+"""Rows that are read at once."""
 FILE_BYTES = 500_000_000
 """Largest file, as Arrow counts bytes (text shrinks further in the file, images do not)."""
 
@@ -48,10 +55,16 @@ _SIMULATED = """
 Judge and experts of this run are **simulated** (phantom world): its labels measure the pipeline, not medicine."""
 
 
-def write_dataset(run: Run) -> int:
-    """Writes the folder from the run's shards; gives its number of rows."""
+Unsolved = Callable[[dict[str, Any]], None]
+
+
+def write_dataset(run: Run, unsolved: Unsolved = lambda row: None) -> int:
+    """Writes the folder from the run's shards; gives its number of rows.
+
+    Questions without a solution are not in it: each is shown to `unsolved`, without its image.
+    """
     folder = run.directory / "dataset"
-    rows = write_files(folder / "data", solved_tables(run), schema_of(run.columns))
+    rows = write_files(folder / "data", solved_tables(run, unsolved), schema_of(run.columns))
     simulated = any("simulated" in name for name in run.recipe.judge.judges()) and "judge" in run.recipe.stages
     card = _CARD.format(
         name=run.recipe.name,
@@ -64,11 +77,36 @@ def write_dataset(run: Run) -> int:
     return rows
 
 
-def solved_tables(run: Run) -> Iterator[pa.Table]:
-    """The run's table shard by shard, without questions that have no solution."""
+def solved_tables(run: Run, unsolved: Unsolved) -> Iterator[pa.Table]:
+    """The run's table shard by shard, without questions that have no solution; those are shown to `unsolved`."""
+    plain = [name for name in run.columns if name != "image"]
     for number in range(run.shard_count()):
         table = run.arrow(number, run.columns)
-        yield table.filter(pc.is_valid(table["solution"])) if "solution" in run.columns else table
+        if "solution" in run.columns and table["solution"].null_count:
+            for row in table.filter(pc.is_null(table["solution"])).select(plain).to_pylist():
+                unsolved(row)
+            table = table.filter(pc.is_valid(table["solution"]))
+        yield table
+
+
+def dataset_rows(folder: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+    """Rows of a dataset's files in order, as plain values, images as {bytes, path}; all columns or those named."""
+    for file in sorted((folder / "data").glob("*.parquet")):
+        with pq.ParquetFile(file) as opened:
+            for batch in opened.iter_batches(ROWS_AT_ONCE, columns=columns, use_threads=False):
+                yield from rows_of(batch.to_pydict(), batch.schema.names)
+
+
+def cell(folder: Path, place: int, column: str) -> Any:
+    """One value of the row at a place (from 0); only its row group is read."""
+    for file in sorted((folder / "data").glob("*.parquet")):
+        with pq.ParquetFile(file) as opened:
+            for group in range(opened.num_row_groups):
+                rows = opened.metadata.row_group(group).num_rows
+                if place < rows:
+                    return opened.read_row_group(group, [column])[column][place].as_py()
+                place -= rows
+    raise IndexError(f"{folder} has fewer rows")
 
 
 def write_files(folder: Path, tables: Iterable[pa.Table], schema: pa.Schema, split: str = "train") -> int:

@@ -14,10 +14,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import IO, Any
+from pathlib import Path
+from typing import Any
 
 from medprm_hf.formats import open_format, write
-from medprm_hf.runs.dataset import write_dataset
+from medprm_hf.runs.dataset import dataset_rows, write_dataset
 from medprm_hf.runs.money import summary as money_summary
 from medprm_hf.runs.pipeline import Run, identity
 from medprm_hf.runs.shards import SOURCE, replace_file, write_json
@@ -27,16 +28,15 @@ EXPORT_FILES = {"visualprm": "visualprm.jsonl", "steps-jsonl": "steps.jsonl", "m
 """File names of the default exports; others are called after their format."""
 RUN = "run.json"
 Row = dict[str, Any]
-Look = Callable[[Row, int], None]
-"""Is shown every row (its image left out) with the number of its shard."""
+Look = Callable[[Row, int | None], None]
+"""Is shown every row (its image left out) with its place in the dataset; None for a question without a solution."""
 
 
 def finish(run: Run, *looks: Look) -> dict[str, Any]:
     """Writes everything above; gives the summary that stands in run.json. Each of `looks` is shown every row once."""
     (run.directory / RUN).unlink(missing_ok=True)
-    write_dataset(run)
     counts = Counts()
-    replace_file(run.directory / "dropped.jsonl", lambda file: _look_through(run, file.open("w"), counts, looks))
+    replace_file(run.directory / "dropped.jsonl", lambda file: _look_through(run, file, counts, looks))
     exports = {name: _export(run, name) for name in run.recipe.exports}
     summary = {**identity(run), **_summary(run, counts, exports)}
     write_json(run.directory / RUN, summary)
@@ -83,24 +83,27 @@ class Counts:
         self.reasons[f"{entry['stage']}: {str(entry['reason']).split(':')[0]}"] += 1
 
 
-def _look_through(run: Run, file: IO[str], counts: Counts, looks: Sequence[Look]) -> None:
-    """Shows every row to those who count, and writes dropped.jsonl: questions first, then solutions."""
-    columns = tuple(name for name in run.columns if name != "image")
+def _look_through(run: Run, file: Path, counts: Counts, looks: Sequence[Look]) -> None:
+    """Writes the dataset, shows every row to those who count, and writes dropped.jsonl: questions, then solutions."""
+    columns = [name for name in run.columns if name != "image"]
+    with file.open("w", encoding="utf-8") as out:
 
-    def drop(entry: Row) -> None:
-        counts.drop(entry)
-        file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        def drop(entry: Row | None) -> None:
+            if entry is not None:
+                counts.drop(entry)
+                out.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
-    with file:
+        def show(row: Row, place: int | None = None) -> None:
+            counts.add(row)
+            for look in looks:
+                look(row, place)
+            drop(_dropped_solution(row))
+
         for entry in _dropped_questions(run):
             drop(entry)
-        for number in range(run.shard_count()):
-            for row in rows_of(run.table(number, columns), columns):
-                counts.add(row)
-                for look in looks:
-                    look(row, number)
-                if (dropped := _dropped_solution(row)) is not None:
-                    drop(dropped)
+        write_dataset(run, show)
+        for place, row in enumerate(dataset_rows(run.directory / "dataset", columns)):
+            show(row, place)
 
 
 def _dropped_questions(run: Run) -> Iterator[Row]:
@@ -133,7 +136,7 @@ def export_file(format: str) -> str:
 
 def _export(run: Run, name: str) -> dict[str, Any]:
     file = run.directory / export_file(name)
-    report = write((row for row in solution_rows(run) if is_kept(row)), file, format=name)
+    report = write((row for row in dataset_rows(run.directory / "dataset") if is_kept(row)), file, format=name)
     return {"file": file.name, "rows": report.rows, "written": report.written, "losses": dict(report.losses)}
 
 

@@ -172,7 +172,7 @@ class Run:
     def _own_print(self, index: int) -> str:
         """What of a stage is the same for all shards: the table's version, its spec, what it has learnt."""
         here = self.stages[index]
-        learnt = self.shards.print_of(str(here.name), LEARNT) if isinstance(here, Learner) else None
+        learnt = self.shards.print_of(str(here.name), LEARNT) if learns(here) else None
         return content_hash(SCHEMA_VERSION, str(here.name), repr(here), learnt)
 
     def _upstream(self, stage: int) -> list[int]:
@@ -207,13 +207,13 @@ class Run:
         The stages before it must be done.
         """
         stage = self.stages[index]
-        if not isinstance(stage, Learner):
+        if not learns(stage):
             return stage
         name = str(stage.name)
         if not self._has_learnt(index):
             before = books().meter.totals()
             with books().meter.stage(name):
-                learnt = stage.learn(self._batch(index, n) for n in range(self.shard_count()))
+                learnt = cast(Learner, stage).learn(self._batch(index, n) for n in range(self.shard_count()))
             spent = {identity: tally.as_dict() for (_, identity), tally in books().meter.since(before).items()}
             known = {"fingerprint": self._lesson(index), "digest": content_hash(learnt), "learnt": learnt}
             self.shards.write_note(name, LEARNT, {**known, "spent": spent})
@@ -223,7 +223,7 @@ class Run:
     def _has_learnt(self, index: int) -> bool:
         """Whether what a stage learns from the whole run is there, and up to date."""
         stage = self.stages[index]
-        if not isinstance(stage, Learner):
+        if not learns(stage):
             return True
         note = self.shards.note(str(stage.name), LEARNT)
         return note is not None and "digest" in note and note["fingerprint"] == self._lesson(index)
@@ -292,6 +292,11 @@ def check_order(stages: tuple[Stage, ...]) -> None:
                     f"{stage.name} (now: {', '.join(str(s.name) for s in stages)})"
                 )
         there |= set(stage.writes)
+
+
+def learns(stage: Stage) -> bool:
+    """Whether a stage is a Learner; asked of every shard, which a look at the whole protocol would slow down."""
+    return hasattr(stage, "learn")
 
 
 def _readable(stage: Stage, before: tuple[Stage, ...]) -> tuple[str, ...]:

@@ -23,11 +23,12 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from medprm_hf.review.reviewers import COPIED
+from medprm_hf.runs.dataset import cell
 from medprm_hf.runs.finish import has_truth
 from medprm_hf.runs.pipeline import Run
 from medprm_hf.runs.quality_sample import SAMPLE_COLUMNS, agreement, in_sample
 from medprm_hf.runs.report_costs import costs
-from medprm_hf.runs.shards import SOURCE, write_json, write_text
+from medprm_hf.runs.shards import write_json, write_text
 from medprm_hf.runs.shares import Refused, Shares, labels_of
 from medprm_hf.runs.targets import targets
 from medprm_hf.runs.worth_reading import Worth, example
@@ -61,15 +62,15 @@ class Facts:
 
             self.truth = Comparison(run.recipe)
 
-    def add(self, row: Row, shard: int) -> None:
-        """One row of the run's table, and the number of its shard."""
+    def add(self, row: Row, place: int | None) -> None:
+        """One row of the run's table, and its place in the dataset."""
         self.refused.add(row)
         if row.get("solution") is None:
             return
         self.solutions += 1
         self._count(row)
         self.shares.add(row)
-        self.worth.add(row, shard)
+        self.worth.add(row, place or 0)
         if in_sample(row):
             self.sample.append({name: row.get(name) for name in SAMPLE_COLUMNS})
         if self.truth is not None:
@@ -116,18 +117,15 @@ def write_report(run: Run, facts: Facts, summary: dict[str, Any]) -> dict[str, A
     }
     if facts.truth is not None and facts.solutions:
         report |= _against_truth(run, facts.truth, facts.solutions)
-    html = _render(run, report, facts.positions, [_with_image(run, row, shard) for row, shard in worth])
+    html = _render(run, report, facts.positions, [_with_image(run, row, place) for row, place in worth])
     write_text(run.directory / PAGE, html)
     write_json(run.directory / REPORT, report)
     return report
 
 
-def _with_image(run: Run, row: Row, shard: int) -> Row:
-    """A row with its image, read again from its shard."""
-    if "image" not in run.columns:
-        return row
-    batch = run.shards.read(SOURCE, shard, ("question_id", "image"))
-    return {**row, "image": batch["image"][batch["question_id"].index(row["question_id"])]}
+def _with_image(run: Run, row: Row, place: int) -> Row:
+    """A row with its image, which is read again."""
+    return {**row, "image": cell(run.directory / "dataset", place, "image")}
 
 
 def _by_stage(run: Run, facts: Facts) -> dict[str, int]:

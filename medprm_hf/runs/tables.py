@@ -31,6 +31,8 @@ def batch_of_shard(shards: Shards, stages: Iterable[Stage], number: int, names: 
     batch = shards.read(SOURCE, number, wanted)
     errors: list[list[Any]] = [[] for _ in batch["question_id"]]
     for stage in stages:
+        if "errors" not in wanted and stage.name != "generate" and not set(wanted) & set(stage.writes):
+            continue
         part = shards.read(str(stage.name), number, (*wanted, ROW, "errors"))
         parents = part.pop(ROW, None)
         if parents is not None:

@@ -53,8 +53,8 @@ class Worth:
         self._judged = self._rolled = False
         self._best: dict[str, list[_Found]] = {name: [] for name in _BY}
 
-    def add(self, row: Row, shard: int = 0) -> None:
-        """One row, and the shard in which it stands."""
+    def add(self, row: Row, place: int = 0) -> None:
+        """One row, and its place in the table."""
         self._judged |= bool(row.get("judge_labels"))
         self._rolled |= bool(row.get("expected_accuracy"))
         for by, value in _BY.items():
@@ -62,7 +62,7 @@ class Worth:
             if by == BOTH:
                 self.compared += len(found)
             if found and max(found) >= WORTH:
-                self._offer(by, _Found((-max(found), -sum(found) / len(found), str(row["solution_id"])), row, shard))
+                self._offer(by, _Found((-max(found), -sum(found) / len(found), str(row["solution_id"])), row, place))
 
     def _offer(self, by: str, found: _Found) -> None:
         """Keeps the best of each question, and of these the best."""
@@ -76,15 +76,15 @@ class Worth:
         del best[self._shown :]
 
     def chosen(self) -> tuple[list[tuple[Row, int]], str]:
-        """Row and shard of the solutions, most worth reading first, and what they were chosen by."""
+        """Row and place of the solutions, most worth reading first, and what they were chosen by."""
         by = BOTH if self._judged and self._rolled else MERGE
-        return [(one.row, one.shard) for one in self._best[by]], by
+        return [(one.row, one.place) for one in self._best[by]], by
 
 
 class _Found(NamedTuple):
     rank: tuple[float, float, str]
     row: Row
-    shard: int
+    place: int
 
 
 def chosen(rows: Sequence[Row], shown: int) -> tuple[list[Row], str]:
