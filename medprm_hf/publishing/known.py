@@ -71,9 +71,9 @@ class Known:
         """What stands on the Hub; DataError where it is no dataset of ours."""
         with tempfile.TemporaryDirectory(prefix="medprm-known-") as folder:
             root = Path(folder)
-            repo.snapshot(root, revision, under=STEPS)
             if SETTINGS_FILE in repo.files(revision):
                 repo.fetch(SETTINGS_FILE, root / SETTINGS_FILE, revision)
+                repo.snapshot(root, revision, under=STEPS)
             return cls.at(root, repo.name)
 
     @classmethod

@@ -86,7 +86,8 @@ def publish_model(
         if not dry_run:
             refuse(outcome.findings, wish.allow if repo else (*wish.allow, "card"), str(folder))
             if repo is not None and outcome.published is not None:
-                repo.create(private=wish.private)
+                if not repo.exists():
+                    repo.create(private=wish.private)
                 pushed = {file.as_posix(): target / file for file in outcome.published.files}
                 outcome.commit, outcome.repo = repo.commit(pushed, wish.message), repo.name
         return outcome

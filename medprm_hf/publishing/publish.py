@@ -150,7 +150,7 @@ def _adjudicators(material: Material, said: dict[str, Any], repo: HubRepo | None
 
 def push(published: Published, repo: HubRepo, wish: Wish, parent: str | None = None) -> Commit:
     """One commit: the new files, and the old version's that are no more; HubConflict where `parent` is not the head."""
-    if parent is None:
+    if parent is None and not repo.exists():
         repo.create(private=wish.private)
     files: dict[str, bytes | Path | None] = {
         path: None for path in repo.files() if path.startswith(OWN_PLACES) and path not in ("README.md",)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from medprm_hf.errors import FormatError, HubConflict, PublishError
+from medprm_hf.errors import DataError, FormatError, HubConflict, PublishError
 from medprm_hf.hub import HubRepo, PullRequest
 from medprm_hf.publishing.checking import check_contribution, check_places, shown_path
 from medprm_hf.publishing.contributions import FOLDER, PLACE, Contribution, parse
@@ -109,7 +109,7 @@ def checked(repo: HubRepo, pull: PullRequest) -> Verdict:
     """Every check of a pull request, on one commit of it."""
     verdict = Verdict(pull.number, pull.title, pull.author, repo.head(pull.revision))
     changes = repo.changes(pull.number)
-    sizes = repo.sizes(verdict.head, under=FOLDER)
+    sizes = repo.sizes(verdict.head)
     findings = check_places(changes, sizes, pull.author)
     if pull.conflicts:
         clash = Findings()
@@ -151,9 +151,12 @@ def refresh(repo: HubRepo, message: str = "Tables with all contributions") -> Ou
         with tempfile.TemporaryDirectory(prefix="medprm-refresh-") as folder:
             root = Path(folder) / "now"
             root.mkdir()
+            if SETTINGS_FILE not in repo.files(head):
+                raise DataError(f"{repo.name} was not published by medprm-hf: it has no {SETTINGS_FILE}")
             repo.fetch(SETTINGS_FILE, root / SETTINGS_FILE, head)
-            for under in (SOLUTIONS, FOLDER):
-                repo.snapshot(root, head, under=under)
+            repo.snapshot(root, head, under=SOLUTIONS)
+            if any(path.startswith(f"{FOLDER}/") for path in repo.files(head)):
+                repo.snapshot(root, head, under=FOLDER)
             outcome = _rebuilt(root, Path(folder) / "new", repo, message)
             if outcome.published is None:
                 reasons = "\n".join(f"  {one.line()}" for one in outcome.refusing)

@@ -9,12 +9,12 @@ from typing import Any
 import orjson
 import pytest
 
-from medprm_hf.errors import PublishError
+from medprm_hf.errors import DataError, HubError, PublishError
 from medprm_hf.hub import HubRepo
 from medprm_hf.ids import content_hash
 from medprm_hf.publishing.contribute import contribute
 from medprm_hf.publishing.publish import publish
-from medprm_hf.publishing.reviewing import review_pull_request
+from medprm_hf.publishing.reviewing import refresh, review_pull_request
 from tests.hub.fixtures import TestHub
 from tests.publishing.tables import bare, decision, picture, row, rows, table, wish
 
@@ -205,3 +205,41 @@ def attacked(hub_server: TestHub, tmp_path_factory: pytest.TempPathFactory) -> t
         repo = hub_server.repo()
         publish(table(tmp_path / "run", rows(4)), repo, wish=wish(tmp_path))
         return (repo, *send(hub_server, repo, tmp_path))
+
+
+def test_a_dataset_of_somebody_else_is_refused(hub: TestHub, tmp_path: Path) -> None:
+    repo = hub.repo()
+    repo.commit({"data/train.parquet": b"PAR1"}, "Theirs")
+    with pytest.raises(DataError, match="was not published by medprm-hf"):
+        contribute(table(tmp_path, [row(0, 0)]), repo)
+    with pytest.raises(DataError, match="was not published by medprm-hf"):
+        refresh(repo)
+    with pytest.raises(HubError, match="a contribution has an author: hf auth login"):
+        contribute(tmp_path / "table.jsonl", HubRepo(repo.name, "dataset", None, hub.url))
+
+
+def test_a_stranger_and_a_contributor_may_not_publish(hub: TestHub, repo: HubRepo, tmp_path: Path) -> None:
+    file = table(tmp_path / "x", rows(4))
+    for who in ("contributor", "stranger", "reader"):
+        with pytest.raises(HubError) as caught:
+            publish(file, as_seen_by(hub, repo, who), wish=wish(tmp_path))
+        assert caught.value.kind == "rights", caught.value
+        assert hub.token(who) not in str(caught.value)
+
+
+def test_a_closed_pull_request_and_one_that_changes_meanwhile(
+    hub: TestHub, repo: HubRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contributor = as_seen_by(hub, repo, "contributor")
+    contribute(table(tmp_path / "a", [row(0, 1, labels=["+", "-", "+"])]), contributor)
+    contribute(table(tmp_path / "b", [row(0, 1, labels=["-", "-", "-"])]), contributor)
+    repo.close(1, "no")
+    with pytest.raises(PublishError, match="#1 of org/.* is closed"):
+        review_pull_request(repo, 1)
+
+    def push_more(_: Any) -> None:
+        contributor.commit({"data/evil.parquet": b"x"}, "More", branch="refs/pr/2")
+
+    with pytest.raises(PublishError, match="changed while it was checked"):
+        review_pull_request(repo, 2, merge=True, tell=push_more)
+    assert not review_pull_request(repo, 2, merge=True).passed
