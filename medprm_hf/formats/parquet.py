@@ -1,9 +1,9 @@
 """Parquet: our own table as a run or `datasets` leaves it, one file or a folder of them, a few rows at a time.
 
-    parquet_files(Path("runs/demo"))                 ->  [Path("runs/demo/dataset/data/train-00000.parquet")]
-    parquet_files(Path("runs/demo/dataset"))         ->  the same
-    parquet_files(Path("train-00000.parquet"))       ->  [Path("train-00000.parquet")]
-    parquet_files(Path("steps.jsonl"))               ->  []
+parquet_files(Path("runs/demo"))                 ->  [Path("runs/demo/dataset/data/train-00000-of-00001.parquet")]
+parquet_files(Path("runs/demo/dataset"))         ->  the same
+parquet_files(Path("train-00000.parquet"))       ->  [Path("train-00000.parquet")]
+parquet_files(Path("steps.jsonl"))               ->  []
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from medprm_hf.formats.base import Problem
+from medprm_hf.formats.versions import check_version, migrated, version_of
 
 _MAGIC = b"PAR1"
 _ROWS = 64
@@ -33,7 +34,10 @@ def parquet_files(path: Path) -> list[Path]:
 
 
 def parquet_rows(files: list[Path]) -> Iterator[dict[str, Any] | Problem]:
-    """Rows of the files; a file that cannot be read is a problem, and the next one is read."""
+    """Rows of the files; a file that cannot be read is a problem, and the next one is read.
+
+    Rows of an earlier version of our table are brought up to date; a later version raises FormatError.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -41,10 +45,12 @@ def parquet_rows(files: list[Path]) -> Iterator[dict[str, Any] | Problem]:
     for file in files:
         try:
             with pq.ParquetFile(file) as table:
+                version = version_of(table.schema_arrow)
+                check_version(version, str(file))
                 for batch in table.iter_batches(batch_size=_ROWS):
                     for row in batch.to_pylist():
                         number += 1
-                        yield row
+                        yield migrated(row, version)
         except (pa.ArrowException, OSError) as error:
             message = f"{file} is damaged ({error}); the {number} rows before are kept: fetch or build it again"
             yield Problem(number + 1, None, "broken_parquet", message, "")

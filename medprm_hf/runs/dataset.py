@@ -145,7 +145,9 @@ def _write(folder: Path, tables: Iterable[pa.Table], schema: pa.Schema) -> tuple
 
 
 def _open(folder: Path, number: int, schema: pa.Schema) -> pq.ParquetWriter:
-    return pq.ParquetWriter(folder / f"{number}.parquet", schema, compression="zstd")
+    # Solutions of one question share its image: as large as a group, the dictionary holds it once.
+    limit = 2 * GROUP_BYTES
+    return pq.ParquetWriter(folder / f"{number}.parquet", schema, compression="zstd", dictionary_pagesize_limit=limit)
 
 
 def groups(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:

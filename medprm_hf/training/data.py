@@ -16,6 +16,7 @@ import numpy as np
 
 from medprm_hf.errors import ConfigError, DataError, ImageError
 from medprm_hf.formats import read
+from medprm_hf.formats.versions import check_version, migrated, version_of
 from medprm_hf.ids import bytes_hash, stable_seed
 from medprm_hf.imaging.load import load_image
 from medprm_hf.scoring.layout import Case, Laid, Layout, Prefix
@@ -45,8 +46,11 @@ def _parquet(path: Path) -> Iterator[dict[str, Any]]:
     if not files:
         raise ConfigError(f"{path} holds no dataset/ and no parquet file: build the run first, or name another file")
     for file in files:
-        for batch in parquet.ParquetFile(file).iter_batches(batch_size=256):
-            yield from batch.to_pylist()
+        table = parquet.ParquetFile(file)
+        version = version_of(table.schema_arrow)
+        check_version(version, str(file))
+        for batch in table.iter_batches(batch_size=256):
+            yield from (migrated(row, version) for row in batch.to_pylist())
 
 
 def hold_back(rows: Sequence[Row], share: float, seed: int = 0) -> tuple[list[Row], list[Row]]:
