@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from medprm_hf.errors import ConfigError
 from medprm_hf.registry import near
+
+if TYPE_CHECKING:
+    from medprm_hf.runs.hub import HubTarget
 
 RECIPES = resources.files("medprm_hf") / "recipes"
 
@@ -28,6 +32,28 @@ Budget = Annotated[
     typer.Option(metavar="USD", help="Stop cleanly when the run has spent this much, over all its sessions."),
 ]
 Prices = Annotated[Path | None, typer.Option(metavar="FILE", help="Prices that go before the shipped list (YAML).")]
+Hub = Annotated[
+    str | None,
+    typer.Option(
+        "--hub",
+        metavar="ORG/NAME",
+        help="Dataset repo on the Hub (made private where it is missing) that keeps checkpoints: finished shards are "
+        "pushed to a branch of the run's own, and what it holds is fetched first. ORG/NAME@BRANCH names one of several.",
+    ),
+]
+HubTokenEnv = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Environment variable with the Hub's token; else HF_TOKEN or login.")
+]
+HubJournal = Annotated[
+    bool,
+    typer.Option(
+        "--hub-journal/--no-hub-journal",
+        help="Push the journal of requests too: it holds the whole text of every question and answer (keys never). "
+        "Without it answers of unfinished shards are asked for again elsewhere.",
+    ),
+]
+HubEvery = Annotated[float, typer.Option(metavar="SECONDS", help="Time between two pushes.", min=1)]
+HubPublic = Annotated[bool, typer.Option("--hub-public", help="Checkpoints may go to a public repo.")]
 OutDir = Annotated[Path | None, typer.Option("--out", help="Directory of the run; default runs/NAME.")]
 
 
@@ -99,6 +125,11 @@ def build(
     settings: Settings = [],  # noqa: B006
     budget: Budget = None,
     prices: Prices = None,
+    hub: Hub = None,
+    hub_token_env: HubTokenEnv = None,
+    hub_journal: HubJournal = True,
+    hub_every: HubEvery = 300.0,
+    hub_public: HubPublic = False,
 ) -> None:
     """Carry out a recipe: questions, solutions, rollouts, verdicts, labels, exports and a report.
 
@@ -109,17 +140,28 @@ def build(
     from medprm_hf.runs.commands import build_run
 
     loaded = load(recipe, (*settings, *_money(budget, prices)))
-    build_run(out or Path("runs") / loaded.name, loaded)
+    target = _hub(hub, hub_token_env, hub_journal, hub_every, hub_public)
+    build_run(out or Path("runs") / loaded.name, loaded, target)
 
 
-def resume(run: RunDir, budget: Budget = None, prices: Prices = None) -> None:
+def resume(
+    run: RunDir,
+    budget: Budget = None,
+    prices: Prices = None,
+    hub: Hub = None,
+    hub_token_env: HubTokenEnv = None,
+    hub_journal: HubJournal = True,
+    hub_every: HubEvery = 300.0,
+    hub_public: HubPublic = False,
+) -> None:
     """Go on with a run that was interrupted or out of money; what is done or answered is not asked again.
 
-    Example: medprm resume runs/hybrid --budget 40
+    With --hub the directory may be empty: the run is fetched from there, on whichever machine it was begun.
+    Examples: medprm resume runs/hybrid --budget 40; medprm resume runs/hybrid --hub org/runs
     """
     from medprm_hf.runs.commands import resume_run
 
-    resume_run(run, _money(budget, prices))
+    resume_run(run, _money(budget, prices), _hub(hub, hub_token_env, hub_journal, hub_every, hub_public))
 
 
 def status(run: RunDir) -> None:
@@ -191,6 +233,18 @@ def _money(budget: float | None, prices: Path | None = None) -> tuple[str, ...]:
     """The recipe settings that stand for --budget and --prices."""
     said = () if budget is None else (f"budget={budget!r}",)
     return said if prices is None else (*said, f"prices={json.dumps(str(prices))}")
+
+
+def _hub(name: str | None, token_env: str | None, journal: bool, every: float, public: bool) -> HubTarget | None:
+    """Where checkpoints go, or nowhere; the token is read from the variable that is named."""
+    if name is None:
+        return None
+    from medprm_hf.runs.hub import HubTarget
+
+    token = os.environ.get(token_env) if token_env else None
+    if token_env and not token:
+        raise ConfigError(f"--hub-token-env {token_env}: this environment variable is not set, or empty")
+    return HubTarget.of(name, token, journal=journal, every=every, public=public)
 
 
 def register(app: typer.Typer) -> None:

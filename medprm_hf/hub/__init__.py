@@ -11,6 +11,7 @@ It speaks through `huggingface_hub`, which chooses how bytes travel (plain, LFS 
 
 from medprm_hf.hub.committing import Commit
 from medprm_hf.hub.pull_requests import PullRequest
+from medprm_hf.hub.quiet import quiet
 from medprm_hf.hub.repo import HubRepo, Kind
 
-__all__ = ["Commit", "HubRepo", "Kind", "PullRequest"]
+__all__ = ["Commit", "HubRepo", "Kind", "PullRequest", "quiet"]

@@ -15,7 +15,8 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -33,6 +34,8 @@ Kind = Literal["dataset", "model", "space"]
 _KINDS = ("dataset", "model", "space")
 _NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 _READ_TRIES = 4
+_AT_ONCE = 8
+"""Files fetched at the same time."""
 T = TypeVar("T")
 
 
@@ -73,6 +76,14 @@ class HubRepo:
                 return False
             raise
         return True
+
+    def is_private(self) -> bool:
+        """Whether only those whom its owner lets in may see it."""
+
+        def ask() -> bool:
+            return bool(self._api.repo_info(self.name, repo_type=self.kind).private)
+
+        return self._again(self._place, "read the visibility", ask)
 
     def commit(
         self,
@@ -141,6 +152,14 @@ class HubRepo:
                 (to / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.move(Path(folder) / path, to / path)
         return [to / path for path in wanted]
+
+    def fetch_all(self, paths: Sequence[str], folder: Path, revision: str = "main") -> None:
+        """Writes these files below a folder, several at once; each is there whole or not at all."""
+        for path in paths:
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="medprm-hub") as pool:
+            for _ in pool.map(lambda path: self.fetch(path, folder / path, revision), paths):
+                pass
 
     def files(self, revision: str = "main", under: str = "") -> list[str]:
         """Paths of all files (under a folder), sorted."""

@@ -17,6 +17,7 @@ from medprm_hf.errors import BudgetError, PendingError, StoppedError, StoreError
 from medprm_hf.recipe import Recipe
 from medprm_hf.runs import status
 from medprm_hf.runs.finish import export_file, is_kept, solution_rows
+from medprm_hf.runs.hub import HubTarget, bring, followed
 from medprm_hf.runs.lock import one_at_a_time
 from medprm_hf.runs.money import said, spending
 from medprm_hf.runs.pipeline import Run
@@ -27,14 +28,19 @@ from medprm_hf.runs.shards import kept_whole
 console = Console(soft_wrap=True)
 
 
-def build_run(directory: Path, recipe: Recipe) -> dict[str, Any]:
-    """Builds a run, then writes dataset, exports and report; gives the report."""
-    return _carry_out(Run.open(directory, recipe))
+def build_run(directory: Path, recipe: Recipe, hub: HubTarget | None = None) -> dict[str, Any]:
+    """Builds a run, then writes dataset, exports and report; gives the report. `hub`: with checkpoints there."""
+    run = Run.open(directory, recipe)
+    if hub is not None:
+        bring(directory, hub, _say_plain)
+    return _carry_out(run, hub)
 
 
-def resume_run(directory: Path, settings: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The same for the run that a directory holds, with settings such as `budget=40` changed."""
-    return _carry_out(Run.resume(directory, settings))
+def resume_run(directory: Path, settings: tuple[str, ...] = (), hub: HubTarget | None = None) -> dict[str, Any]:
+    """The same for the run that a directory (or `hub`) holds, with settings such as `budget=40` changed."""
+    if hub is not None:
+        bring(directory, hub, _say_plain)
+    return _carry_out(Run.resume(directory, settings), hub)
 
 
 def remove_run(directory: Path) -> None:
@@ -46,14 +52,14 @@ def remove_run(directory: Path) -> None:
     shutil.rmtree(directory)
 
 
-def _carry_out(run: Run) -> dict[str, Any]:
+def _carry_out(run: Run, hub: HubTarget | None = None) -> dict[str, Any]:
     started = time.perf_counter()
     console.print(f"[bold]{run.recipe.name}[/bold] → {run.directory}  ({' → '.join(run.recipe.stages)})")
     _say_changed(run)
     try:
-        with kept_whole(run.directory), one_at_a_time(run.directory):
+        with kept_whole(run.directory), one_at_a_time(run.directory), followed(run, hub, _say_plain) as counting:
             with stoppable(_say_stopping), show_progress(run, console) as progress:
-                run.build(progress)
+                run.build(counting(progress))
             return _finish(run, started)
     except BudgetError as error:
         _say_spent(run, error)
@@ -70,6 +76,10 @@ def _carry_out(run: Run) -> dict[str, Any]:
             f"resume {run.directory}"
         )
         raise KeyboardInterrupt from error
+
+
+def _say_plain(line: str) -> None:
+    console.print(line, markup=False, highlight=False)
 
 
 def _say_changed(run: Run) -> None:
