@@ -12,9 +12,11 @@ strings; the page writes them as text.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse, Response
 
@@ -32,11 +34,13 @@ from medprm_hf.app.review_door import Door, ReviewRoute, ReviewSettings, refusal
 from medprm_hf.app.review_team_api import TeamRoutes
 from medprm_hf.app.routing import Refusal
 from medprm_hf.errors import ReviewError
+from medprm_hf.hub import HubRepo
 from medprm_hf.review.decisions import Judged
 from medprm_hf.review.progress import counts, progress
 from medprm_hf.review.questions import QuestionJudged, decide_question
 from medprm_hf.review.showing import moment
 from medprm_hf.review.store import ReviewStore, Saved
+from medprm_hf.review.sync import Every, Sync
 
 PATH = "/review/api"
 KEYS = {
@@ -167,15 +171,28 @@ class ReviewRoutes:
         return JSONResponse(await self.door.run(progress, self.store, who.name))
 
 
-def review_router(store: ReviewStore, identities: Identities, settings: ReviewSettings) -> APIRouter:
-    """The router of the review and agree pages, to be included into the application."""
+def review_router(
+    store: ReviewStore, identities: Identities, settings: ReviewSettings, sync: Every | None = None
+) -> APIRouter:
+    """The router of the review and agree pages, to be included into the application; `sync` runs while it serves."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if sync:
+            sync.start()
+        yield
+        if sync:
+            await run_in_threadpool(sync.stop)
+
     door = Door(store, identities, settings)
-    routes = APIRouter(prefix=PATH, route_class=ReviewRoute)
+    routes = APIRouter(prefix=PATH, route_class=ReviewRoute, lifespan=lifespan)
     ReviewRoutes(door).add_to(routes)
-    TeamRoutes(door).add_to(routes)
+    TeamRoutes(door, sync).add_to(routes)
     return routes
 
 
 def router(settings: Any) -> APIRouter:
-    """The same from the Space's settings: opens the store they name."""
-    return review_router(ReviewStore(settings.store), Identities.from_settings(settings), settings)
+    """The same from the Space's settings: opens the store they name, and syncs it to `hub_repo`."""
+    store, hub = ReviewStore(settings.store), getattr(settings, "hub_repo", None)
+    sync = Every(Sync(store, HubRepo(hub))) if hub else None
+    return review_router(store, Identities.from_settings(settings), settings, sync)

@@ -3,6 +3,7 @@
 GET  /disagreements                   a reviewer of a blind store sees only steps they have decided themselves
 POST /adjudicate {key, item_id, step, label, note}         adjudicators
 GET  /agreement?by=modality|reviewer  GET /gate?sample=&threshold=&batch=      POST /reject {key, batch, reason}
+    POST /sync                            decisions to and from the Hub, now (adjudicators)
 """
 
 from __future__ import annotations
@@ -17,17 +18,20 @@ from fastapi.responses import JSONResponse
 from medprm_hf.app.review_bodies import AdjudicateBody, RejectBody, read_body
 from medprm_hf.app.review_door import Door
 from medprm_hf.app.routing import Refusal
+from medprm_hf.errors import HubError
 from medprm_hf.review.adjudication import adjudicate, disagreements
 from medprm_hf.review.agreement import agreement
 from medprm_hf.review.gate import RISK, gate, reject
 from medprm_hf.review.progress import counts
+from medprm_hf.review.sync import Every
 
 
 class TeamRoutes:
     """Routes that look at everybody's decisions."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, sync: Every | None = None) -> None:
         self.door, self.store = door, door.store
+        self._sync = sync
         self._lock = threading.Lock()
         self._kept: dict[tuple[str, tuple[Any, ...]], tuple[str, dict[str, Any]]] = {}
 
@@ -35,7 +39,7 @@ class TeamRoutes:
         """Adds the routes to a router."""
         for name in ("disagreements", "agreement", "gate"):
             routes.add_api_route(f"/{name}", getattr(self, name), methods=["GET"])
-        for name in ("adjudicate", "reject"):
+        for name in ("adjudicate", "reject", "sync"):
             routes.add_api_route(f"/{name}", getattr(self, name), methods=["POST"])
 
     async def disagreements(self, request: Request) -> JSONResponse:
@@ -85,6 +89,17 @@ class TeamRoutes:
         body = await read_body(request, RejectBody)
         items = await self.door.run(reject, self.store, body.key, who.name, body.batch, body.reason)
         return JSONResponse({"rejected": True, "items": items})
+
+    async def sync(self, request: Request) -> JSONResponse:
+        """Decisions to and from the Hub, now."""
+        await self.door.who(request, "adjudicator")
+        if self._sync is None:
+            raise Refusal(409, "no_sync", "no dataset on the Hub is set: give hub_repo (MEDPRM_HUB_REPO)")
+        try:
+            came, went = await self.door.run(self._sync.now)
+        except HubError as error:
+            raise Refusal(502, f"hub_{error.kind}", str(error)) from error
+        return JSONResponse({"pulled": came._asdict(), "pushed": went})
 
     def _known(self, name: str, asked: tuple[Any, ...], work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What was worked out since the last decision, or works it out; one at a time, it takes a second."""

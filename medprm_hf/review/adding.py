@@ -21,13 +21,12 @@ from medprm_hf.review.tables import Database
 
 WAITING_PRIORITY = 1e6
 """Questions that wait for a person hold everything else up: they come first."""
-_COLUMNS = (
+COLUMNS = (
     "item_id", "question_id", "kind", "batch", "modality", "domain", "difficulty", "source", "image_sha256",
     "content", "machine", "identities", "content_hash", "doubt", "sample", "asked", "priority", "draw", "needed",
     "asked_n", "open", "round",
 )  # fmt: skip
-
-
+"""Columns of `items` that a row gives."""
 _FIRST = ("item_id", "needed", "open", "draw", "batch", "round")
 """Columns that an item keeps as they came first."""
 
@@ -60,9 +59,9 @@ def _put(db: sqlite3.Connection, item: Item, doubt: str, priority: float, batch:
         _keep_image(db, item)
     values = _values(item, doubt, priority, batch, needed)
     if old is None:
-        _join_round(db, values)
-        marks = ", ".join("?" for _ in _COLUMNS)
-        db.execute(f"INSERT INTO items ({', '.join(_COLUMNS)}) VALUES ({marks})", [values[name] for name in _COLUMNS])
+        join_round(db, values)
+        marks = ", ".join("?" for _ in COLUMNS)
+        db.execute(f"INSERT INTO items ({', '.join(COLUMNS)}) VALUES ({marks})", [values[name] for name in COLUMNS])
         if db.execute("SELECT 1 FROM standing WHERE item_id = ? LIMIT 1", (item.item_id,)).fetchone():
             settle(db, item.item_id)  # its decisions were here first
         return "new"
@@ -74,7 +73,7 @@ def _put(db: sqlite3.Connection, item: Item, doubt: str, priority: float, batch:
 
 
 def _values(item: Item, doubt: str, priority: float, batch: str | None, needed: int) -> dict[str, Any]:
-    plain = {name: getattr(item, name) for name in _COLUMNS[:8] if name != "batch"}
+    plain = {name: getattr(item, name) for name in COLUMNS[:8] if name != "batch"}
     return {
         **plain,
         "batch": batch,
@@ -95,7 +94,7 @@ def _values(item: Item, doubt: str, priority: float, batch: str | None, needed: 
     }
 
 
-def _join_round(db: sqlite3.Connection, values: dict[str, Any]) -> None:
+def join_round(db: sqlite3.Connection, values: dict[str, Any]) -> None:
     """A new item whose batch was sent back before it came (a store that is rebuilt) begins in that round, whole."""
     sent = db.execute("SELECT count(*) FROM gate_items WHERE item_id = ?", (values["item_id"],)).fetchone()[0]
     if sent:

@@ -77,8 +77,8 @@ class StoreReviewer:
         return [self._on(one, self._standing) for one in asked]
 
     def sampled(self, asked: Sequence[Asked]) -> list[list[Decision]]:
-        """Blind decisions on steps of the quality sample."""
-        return [self._on(one, self._blind) for one in asked]
+        """Blind decisions on steps of the quality sample; copies of such a step were not drawn, so they have none."""
+        return [self._blind.get(one.identity, {}).get(one.solution_id, []) for one in asked]
 
     def _on(self, asked: Asked, table: dict[str, dict[str, list[Decision]]]) -> list[Decision]:
         """Its own decisions, else those on the first copy of the step."""

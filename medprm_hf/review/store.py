@@ -78,9 +78,9 @@ class ReviewStore:
         self.database = Database(self.path)
         self.clock = clock
         if settings is not None:
-            self._write_meta("settings", json.dumps(asdict(settings)))
+            self.write_meta("settings", json.dumps(asdict(settings)))
         self.settings = settings or self._known_settings()
-        self.origin = self._meta("origin") or self._named()
+        self.origin = self.meta("origin") or self._named()
 
     def close(self) -> None:
         """Closes the file."""
@@ -88,24 +88,26 @@ class ReviewStore:
 
     # --- settings ----------------------------------------------------------------------------------------------
 
-    def _meta(self, name: str) -> str | None:
+    def meta(self, name: str) -> str | None:
+        """A note that the store keeps under a name; None for none."""
         found = self.database.read().execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return found[0] if found else None
 
-    def _write_meta(self, name: str, value: str) -> None:
+    def write_meta(self, name: str, value: str) -> None:
+        """Keeps a note under a name."""
         with self.database.write() as db:
             db.execute(
                 "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", (name, value)
             )
 
     def _known_settings(self) -> StoreSettings:
-        kept = json.loads(self._meta("settings") or "{}")
+        kept = json.loads(self.meta("settings") or "{}")
         return StoreSettings(**{f.name: kept[f.name] for f in fields(StoreSettings) if f.name in kept})
 
     def change(self, **settings: Any) -> None:
         """Changes settings of the store, from now on."""
         self.settings = replace(self.settings, **settings)
-        self._write_meta("settings", json.dumps(asdict(self.settings)))
+        self.write_meta("settings", json.dumps(asdict(self.settings)))
 
     def _named(self) -> str:
         """This copy of the store, as its decisions are marked."""
