@@ -38,7 +38,7 @@ Hub = Annotated[
         "--hub",
         metavar="ORG/NAME",
         help="Dataset repo on the Hub (made private where it is missing) that keeps checkpoints: finished shards are "
-        "pushed to a branch of the run's own, and what it holds is fetched first. ORG/NAME@BRANCH: one of several runs.",
+        "pushed to a branch of the run's own, and what it holds is fetched first. ORG/NAME@BRANCH: one of several.",
     ),
 ]
 HubTokenEnv = Annotated[
