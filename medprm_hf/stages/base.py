@@ -85,7 +85,8 @@ def rows_of(stage: Stage, batch: Mapping[str, list[Any]]) -> list[Row]:
             )
     if not isinstance(batch[stage.reads[0]], list):
         raise ConfigError(f"{stage.name} works on batches: call map(…, batched=True)")
-    names, nothing = list(batch), {name: [] if name == "options" else None for name in absent}
+    nothing: Row = {name: [] if name == "options" else None for name in absent}
+    names = list(batch)
     return [dict(zip(names, values, strict=True)) | nothing for values in zip(*batch.values(), strict=True)]
 
 
