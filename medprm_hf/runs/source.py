@@ -112,6 +112,8 @@ class Ids:
 
     def add(self, names: list[str]) -> None:
         """Takes new ids in; ConfigError names the first that came before."""
+        if not names:
+            return
         digests = [hashlib.sha256(str(name).encode("utf-8", "surrogatepass")).digest()[:8] for name in names]
         new = np.frombuffer(b"".join(digests), np.uint64)
         twice = np.zeros(len(new), bool)
