@@ -107,7 +107,7 @@ class RowCheck:
             self._findings.add(
                 "labels", "warning", f"{right} + against {wrong} -: less than {MIN_SHARE:.0%} are of the rarer kind"
             )
-        if steps and self.labels["?"] > MAX_UNKNOWN * steps:
+        if known and self.labels["?"] > MAX_UNKNOWN * steps:
             self._findings.add(
                 "labels", "warning", f"{self.labels['?']} of {steps} labels are unknown: review or sample more"
             )
