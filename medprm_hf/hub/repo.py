@@ -63,6 +63,8 @@ class HubRepo:
 
     def create(self, private: bool = True) -> None:
         """Makes the repo; one that exists already is left as it is (also its visibility)."""
+        if self.exists():  # asked first: the client's own exist_ok stumbles over a 403 of a Hub at another address
+            return
         sdk = "gradio" if self.kind == "space" else None
         with asking(self._place, "make the repo"):
             self._api.create_repo(self.name, repo_type=self.kind, private=private, exist_ok=True, space_sdk=sdk)

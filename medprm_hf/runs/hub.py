@@ -41,6 +41,8 @@ EVERY, SHARDS = 300.0, 64
 """Seconds, and finished shards, after which the next push comes. The Hub takes about 128 commits an hour of a repo."""
 _AT_ONCE = 100
 """Groups of files in one commit."""
+_PATIENCE = 30.0
+"""Seconds that one commit is tried for: the next push comes soon enough."""
 _LONGEST_WAIT = 900.0
 """Seconds at most until a push that failed is tried again."""
 
@@ -127,7 +129,7 @@ class Checkpoints:
                 stamps = [_stamp(group[-1]) for group in batch]
                 files = hub_files.contents(directory, batch)
                 message = f"{self.run.recipe.name}: {hub_files.counted(batch, directory)}"
-                self.target.repo.commit(files, message[:120], branch=self.branch)
+                self.target.repo.commit(files, message[:120], branch=self.branch, patience=_PATIENCE)
                 self._pushed.update({group[-1]: stamp for group, stamp in zip(batch, stamps, strict=True)})
                 count += len(batch)
             self._push_journal(last)
@@ -156,7 +158,7 @@ class Checkpoints:
         with tempfile.TemporaryDirectory(prefix=".hub-", dir=self.run.directory) as folder:
             copy = packed(journal, Path(folder) / PACKED)
             message = f"{self.run.recipe.name}: journal of requests"
-            self.target.repo.commit({PACKED: copy}, message, branch=self.branch)
+            self.target.repo.commit({PACKED: copy}, message, branch=self.branch, patience=_PATIENCE)
         self._journal_stamp = stamp
         self._journal_due = time.monotonic() + 10 * (time.monotonic() - began)
 
