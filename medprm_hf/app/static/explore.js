@@ -69,7 +69,8 @@ class ExploreTab {
 
   drawFilters() {
     const t = this.t;
-    const groups = GROUPS.filter((name) => Object.keys(this.facets.facets[name] ?? {}).length > (NAMED.has(name) ? 0 : 1));
+    // A filter that all rows pass tells nothing.
+    const groups = GROUPS.filter((name) => Object.values(this.facets.facets[name] ?? {}).some((count) => count < this.facets.rows));
     const sources = this.datasets.length > 1 && h("div", {}, h("label", { htmlFor: "explore-dataset" }, t("explore.dataset")),
       h("select", { id: "explore-dataset", onchange: (event) => this.choose(Number(event.target.value)) },
         this.datasets.map((one) => h("option", { value: one.number, selected: one.number === this.dataset }, one.title))));

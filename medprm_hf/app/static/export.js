@@ -96,11 +96,10 @@ class ExportTab {
   missing(told) {
     const t = this.t;
     if (!told.columns.length && !told.losses.length) return h("p", { class: "notice" }, t("export.lossless"));
-    const shown = told.columns.slice(0, 8), rest = told.columns.slice(8);
-    const column = (one) => h("li", {}, h("code", {}, one.name), h("span", { class: "quiet" }, ` ${one.text}`));
     return h("div", { class: "notice missing" }, h("h3", {}, t("export.missing")),
-      h("ul", {}, told.losses.map((loss) => h("li", {}, loss)), shown.map(column)),
-      rest.length > 0 && h("details", {}, h("summary", { class: "small" }, t("export.more_columns", { count: rest.length })), h("ul", {}, rest.map(column))));
+      h("ul", {}, told.losses.map((loss) => h("li", {}, loss))),
+      told.columns.length > 0 && h("p", { class: "small" }, t("export.columns", { count: told.columns.length })),
+      h("div", { class: "columns" }, told.columns.map((one) => h("code", { title: one.text }, one.name))));
   }
 
   async write(fetchIt) {
@@ -135,7 +134,8 @@ class ExportTab {
     return h("div", { class: "card stack tight", role: "status" },
       h("h2", {}, t("export.done", { file: done.file })),
       h("p", { class: "quiet" }, t("export.written", { written: told.written.toLocaleString(), records: told.records.toLocaleString(), images: told.images.toLocaleString(), size: size(done.bytes) })),
-      h("ul", { class: "small" }, list("export.left_out", told.left_out), list("export.rejected", told.rejections), list("export.lost", told.losses)));
+      h("ul", { class: "small" }, list("export.left_out", told.left_out), list("export.rejected", told.rejections)),
+      Object.keys(told.losses).length > 0 && h("details", {}, h("summary", { class: "small" }, t("export.lost_columns", { count: Object.keys(told.losses).length })), h("ul", { class: "small" }, list("export.lost", told.losses))));
   }
 }
 

@@ -112,12 +112,13 @@ class ScoreTab {
   }
 
   async load(id) {
-    await this.trying(async () => {
-      const found = await api("GET", `score/api/examples/${encodeURIComponent(id)}`);
-      this.image.set(found.image);
-      this.put({ ...found, example: id });
-      await this.score();
-    });
+    let found = null;
+    await this.trying(async () => { found = await api("GET", `score/api/examples/${encodeURIComponent(id)}`); });
+    if (!found) return;
+    this.image.set(found.image);
+    this.put({ ...found, example: id });
+    this.keep();
+    await this.score();
   }
 
   async exampleImage(id) {
