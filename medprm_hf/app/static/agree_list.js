@@ -45,7 +45,7 @@ export class Disagreements {
     const words = entry.words ?? Object.entries(entry.labels).map(([reviewer, label]) => ({ reviewer, label }));
     const link = h("a", { href: `#review?item=${encodeURIComponent(entry.item_id)}` }, t("open_item"));
     const labels = !this.may ? [] : LABELS.map(([label, name, colour]) =>
-      button(SIGN[label], this.keys.hint(name), () => this.decide(index, label), {
+      button(SIGN[label], this.keys.digit(name), () => this.decide(index, label), {
         class: `rv-label ${colour}`, "aria-label": t("decide", { label: t(name) }), title: t(name),
         "aria-pressed": String(entry.adjudicated?.label === label), "data-label": label,
       }));

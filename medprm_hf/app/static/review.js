@@ -35,6 +35,7 @@ class ReviewPage {
     const options = { signal: this.listening.signal };
     document.addEventListener("keydown", (event) => this.#key(event), options);
     addEventListener("hashchange", () => this.#follow(), options);
+    new IntersectionObserver((seen) => seen.some((one) => one.isIntersecting) && this.#shown()).observe(host);
   }
 
   /** Opens the item that the address names, or the next one. */
@@ -79,6 +80,7 @@ class ReviewPage {
     this.dock.render();
     this.#image(item);
     this.#top();
+    this.list.current();
     this.#announce(this.t("item_opened", { n: item.steps.length, open: this.session.openSteps.length }));
   }
 
@@ -117,10 +119,13 @@ class ReviewPage {
 
   /** The login has run out: nothing is lost, the outbox waits. */
   async signedOut() {
+    if (this.asking?.isConnected) return;
     const box = h("div");
-    const node = dialog(this.host, this.t("signed_out"), this.t, box);
-    await enter(box, this.t);
-    node.close();
+    this.asking = dialog(this.host, this.t("signed_out"), this.t, box);
+    const me = await enter(box, this.t);
+    if (!me) return;
+    if (me.name !== this.session.me.name) return location.reload();
+    this.asking.close();
     this.session.outbox.retry();
     if (!this.session.item) this.session.open();
   }
@@ -142,7 +147,7 @@ class ReviewPage {
     this.left.classList.toggle("rv-empty", !item.image);
     this.nothing.textContent = item.image ? "" : problem ?? this.t("no_image");
     try {
-      await this.viewer.show(item.image ? new URL(item.image.url, document.baseURI).href : null);
+      await this.viewer.show(item.image ? new URL(item.image.url.replace(/^\//, ""), document.baseURI).href : null);
     } catch {
       this.nothing.textContent = this.t("image_failed");
     }
@@ -164,10 +169,9 @@ class ReviewPage {
     this.act("back_to_steps");
   }
 
+  /** A new item begins with its question, not where the one before was left. */
   #top() {
-    this.right.scrollTop = 0;
-    const place = this.host.getBoundingClientRect();
-    if (place.top < 0) this.host.scrollIntoView({ block: "start" });
+    if (this.host.getBoundingClientRect().top < 0) this.host.scrollIntoView({ block: "start" });
   }
 
   #announce(text) {
@@ -183,7 +187,10 @@ class ReviewPage {
   // --- keys ----------------------------------------------------------------------------------------------------
 
   #key(event) {
-    if (!this.host.isConnected) return this.listening.abort();
+    if (!this.host.isConnected) {
+      this.session.stop();
+      return this.listening.abort();
+    }
     if (this.host.offsetParent === null || dialogOpen() || event.defaultPrevented) return;
     if (this.bar.boxing && !isTyping(event) && this.bar.boxKey(event)) return event.preventDefault();
     const action = this.keys.actionOf(event);
@@ -243,8 +250,17 @@ class ReviewPage {
 
   #keysChanged() {
     this.list.render();
+    this.list.current();
     this.dock.render();
     this.head.render();
+  }
+
+  /** The tab is in sight again: the address names the item, and the keys belong to it. */
+  #shown() {
+    const { item } = this.session;
+    if (!item || route().params.item) return;
+    setRoute("review", { item: item.item_id });
+    this.list.current();
   }
 
   #follow() {

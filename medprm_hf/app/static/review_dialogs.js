@@ -58,7 +58,11 @@ export function pickError({ host, t, groups, n, mine, done }) {
     for (const one of node.querySelectorAll("[data-type]")) one.setAttribute("aria-pressed", String(one.dataset.type === chosen.error_type));
     for (const one of node.querySelectorAll("[data-severity]")) one.setAttribute("aria-pressed", String(one.dataset.severity === chosen.severity));
   };
-  const choose = (change) => { Object.assign(chosen, change); show(); };
+  const choose = (change) => {
+    Object.assign(chosen, change);
+    show();
+    node.querySelector(change.severity ? `[data-severity=${change.severity}]` : `[data-type="${chosen.error_type ?? types[0]}"]`)?.focus();
+  };
   const finish = () => { node.close(); done(chosen); };
   node.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;

@@ -15,7 +15,7 @@ const SAID_MS = 5000;
 /** Progress on the left, the saved mark and the keys on the right. */
 export class Head {
   constructor(session, { t, keys, help, refused }) {
-    Object.assign(this, { session, t, keys, progress: null, refusals: 0, began: performance.now() });
+    Object.assign(this, { session, t, keys, progress: null, refusals: 0 });
     this.bar = h("span", { class: "rv-done" });
     this.numbers = h("span", { class: "rv-numbers number" });
     this.said = h("span", { class: "rv-said quiet" });
@@ -68,8 +68,7 @@ export class Head {
     const counts = session.counts ?? {};
     const [open, done, mine] = [counts.open ?? 0, counts.done ?? 0, counts.mine ?? 0];
     this.bar.style.width = `${Math.round((100 * done) / Math.max(open + done, 1))}%`;
-    const minutes = (performance.now() - this.began) / 60000;
-    const speed = session.labelled >= 5 ? t("per_minute", { n: (session.labelled / Math.max(minutes, 1 / 60)).toFixed(1) }) : null;
+    const speed = session.pace === null ? null : t("per_minute", { n: session.pace.toFixed(1) });
     const pace = this.progress?.seconds_per_step ? t("per_step", { n: this.progress.seconds_per_step.toFixed(1) }) : null;
     fill(this.numbers, [t("counts", { done, open, mine }), speed, pace].filter(Boolean).join(" · "));
   }

@@ -86,6 +86,11 @@ export class KeyMap {
     return this.keysOf(action)[0] ?? "";
   }
 
+  /** The key that is printed where the first one stands already as the button's sign: 1 beside +. */
+  digit(action) {
+    return this.keysOf(action).at(-1) ?? "";
+  }
+
   /** The action that has a key, or null. */
   holder(key) {
     return ACTIONS.map(([id]) => id).find((id) => this.keysOf(id).includes(key)) ?? null;

@@ -41,6 +41,7 @@ export class Outbox {
     this.kept = true;
     this.#queue = this.#stored();
     addEventListener("online", () => this.retry());
+    queueMicrotask(() => this.#pump());
   }
 
   /** Entries not acknowledged yet, oldest first. */

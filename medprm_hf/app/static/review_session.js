@@ -22,7 +22,7 @@ export class Session {
   #beats = null;
 
   constructor(me, screen) {
-    Object.assign(this, { me, screen, item: null, current: 0, last: null, busy: false, trail: [], labelled: 0 });
+    Object.assign(this, { me, screen, item: null, current: 0, last: null, busy: false, trail: [], times: [] });
     this.counts = me.counts ?? null;
     this.clock = new StepClock();
     this.outbox = new Outbox(me.name, post, {
@@ -31,7 +31,23 @@ export class Session {
       refused: (entry, error) => this.#refused(entry, error),
     });
     this.#beats = setInterval(() => this.#beat(), BEAT_MS);
-    addEventListener("pagehide", () => this.#leave());
+    this.listening = new AbortController();
+    const options = { signal: this.listening.signal };
+    addEventListener("pagehide", () => this.#leave(), options);
+    addEventListener("pageshow", (event) => event.persisted && this.item && this.open({ item: this.item.item_id }), options);
+  }
+
+  /** The page is gone (another one has taken its place): nothing is sent from here any more but what waits. */
+  stop() {
+    clearInterval(this.#beats);
+    this.listening.abort();
+    this.clock.stop();
+  }
+
+  /** Labels a minute over the last twenty; null before five. */
+  get pace() {
+    const recent = this.times.slice(-20);
+    return recent.length < 5 ? null : (recent.length - 1) / Math.max((recent.at(-1) - recent[0]) / 60000, 1 / 60);
   }
 
   /** Steps of the item; empty without one. */
@@ -124,7 +140,7 @@ export class Session {
     if (label !== "-") Object.assign(mine, { error_type: null, severity: null });
     this.#save([index], [mine]);
     this.last = index;
-    this.labelled += before?.label ? 0 : 1;
+    if (!before?.label) this.times.push(performance.now());
     this.#advance(index);
   }
 
@@ -134,7 +150,7 @@ export class Session {
     if (!open.length || !this.#ready(open[0])) return;
     this.#save(open, open.map((index) => ({ ...this.steps[index].mine, label: "+" })));
     this.last = open.at(-1);
-    this.labelled += open.length;
+    this.times.push(...open.map(() => performance.now()));
     this.#advance(this.last);
   }
 
@@ -188,11 +204,16 @@ export class Session {
     }
   }
 
-  /** Takes the last change back; at a fresh item it goes back to the item before. */
+  /** Takes the last change back, also one made before a reload; at a fresh item it goes back to the item before. */
   undo() {
     if (this.busy) return;
     const group = this.#history.pop();
     if (group) return this.#takeBack(group);
+    const labelled = this.steps.flatMap((step, index) => (step.mine?.label ? [index] : []));
+    if (labelled.length) {
+      const index = labelled.includes(this.current) ? this.current : labelled.at(-1);
+      return this.#takeBack([{ index, before: null }]);
+    }
     const at = this.trail.lastIndexOf(this.item?.item_id);
     const before = this.item ? this.trail[at - 1] : this.trail.at(-1);
     if (before) this.open({ item: before }).then(() => this.screen.say("back_at_item"));
@@ -201,9 +222,7 @@ export class Session {
 
   #takeBack(group) {
     for (const { index, before } of group.reverse()) {
-      const was = this.steps[index].mine?.label;
       this.steps[index].mine = before;
-      this.labelled -= was && !before?.label ? 1 : 0;
       this.outbox.add("undo", { item_id: this.item.item_id, step: index });
       this.screen.step(index);
     }
@@ -248,9 +267,14 @@ export class Session {
 
   #done(entry, answer) {
     const { item_id, step } = entry.body;
+    const later = () => this.outbox.entries.some(({ body }) => body.item_id === item_id && body.step === step);
     if (answer.counts) this.counts = answer.counts;
-    if (this.item?.item_id !== item_id || !this.steps[step] || !answer.signals) return;
-    this.steps[step].signals = answer.signals;
+    if (this.item?.item_id !== item_id || !this.steps[step]) return;
+    const mine = this.steps[step].mine;
+    if (entry.path === "undo" && (mine?.label ?? null) !== answer.label && !later()) {
+      this.steps[step].mine = answer.label ? { ...mine, label: answer.label } : null;
+    }
+    this.steps[step].signals = answer.signals ?? this.steps[step].signals;
     for (const passage of this.item.evidence ?? []) passage.cited = answer.evidence?.[passage.id] ?? passage.cited;
     this.screen.step(step);
   }

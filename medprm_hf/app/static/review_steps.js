@@ -23,14 +23,14 @@ export class StepList {
   render() {
     this.rows = this.session.steps.map((step, index) => this.#row(step, index));
     fill(this.node, this.rows);
+    this.node.classList.toggle("blind", Boolean(this.session.item?.blind));
     this.session.steps.forEach((step, index) => this.update(index));
-    this.current();
   }
 
   #row(step, index) {
     const { t } = this;
     const labels = LABELS.map(([label, name, colour]) =>
-      button(SIGN[label], this.keys.hint(name), () => this.session.label(label, index), {
+      button(SIGN[label], this.keys.digit(name), () => this.session.label(label, index), {
         class: `rv-label ${colour}`, "data-label": label, "aria-label": t("label_step", { label: t(name), n: index + 1 }),
         "aria-pressed": "false", title: t(name),
       }));
@@ -41,7 +41,9 @@ export class StepList {
     },
       h("span", { class: "rv-number", "aria-hidden": "true" }, index + 1),
       h("div", { class: "rv-words" }, head, h("div", { class: "text rv-text" }, step.text), h("div", { class: "rv-signals" })),
-      h("div", { class: "rv-labels", role: "group", "aria-label": t("labels_of", { n: index + 1 }) }, labels));
+      h("div", { class: "rv-side" },
+        h("div", { class: "rv-labels", role: "group", "aria-label": t("labels_of", { n: index + 1 }) }, labels),
+        h("div", { class: "rv-remark" })));
   }
 
   /** One row after a change. */
@@ -55,7 +57,9 @@ export class StepList {
     }
     const said = mine ? this.t("labelled_as", { label: this.#name(mine) }) : this.t(step.asked ? "asked" : "not_asked");
     row.setAttribute("aria-label", `${this.t("step_n", { n: index + 1 })}. ${said}. ${step.text}`);
-    fill(row.querySelector(".rv-signals"), this.#signals(step), this.#remarks(step.mine));
+    fill(row.querySelector(".rv-signals"), this.#signals(step));
+    const remark = row.querySelector(".rv-remark");
+    remark.textContent = remark.title = this.#remark(step.mine);
   }
 
   #name(label) {
@@ -110,14 +114,12 @@ export class StepList {
       reason ? h("span", { class: "rv-reason" }, reason) : null);
   }
 
-  #remarks(mine) {
+  /** Error type, severity, box and note in one line below the labels, where there is room for it already. */
+  #remark(mine) {
     const { t } = this;
-    if (!mine) return [];
-    const severity = mine.severity ? ` · ${t(`severity_${mine.severity}`)}` : "";
-    return [
-      mine.error_type ? h("span", { class: "rv-remark" }, t(`error_${mine.error_type}`) + severity) : null,
-      mine.box ? h("span", { class: "rv-remark" }, t("box")) : null,
-      mine.note ? h("span", { class: "rv-remark rv-note", title: mine.note }, `“${mine.note}”`) : null,
-    ];
+    if (!mine) return "";
+    const error = mine.error_type ? t(`error_${mine.error_type}`) : null;
+    const severity = mine.severity ? t(`severity_${mine.severity}`) : null;
+    return [error, severity, mine.box ? t("box") : null, mine.note ? `“${mine.note}”` : null].filter(Boolean).join(" · ");
   }
 }
