@@ -47,10 +47,11 @@ class Published:
     """By config and split."""
     facts: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def bytes(self) -> int:
-        """Of all files."""
-        return sum((self.folder / file).stat().st_size for file in self.files)
+    bytes: int = field(init=False)
+    """Of all files; kept, since the folder may be a temporary one."""
+
+    def __post_init__(self) -> None:
+        self.bytes = sum((self.folder / file).stat().st_size for file in self.files)
 
     def lines(self) -> list[str]:
         """What would be pushed, one line a config."""
