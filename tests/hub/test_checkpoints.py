@@ -25,7 +25,7 @@ from medprm_hf.runs.pipeline import Run
 from tests.backends.steady_server import FAULTS, steady
 from tests.hub.fixtures import ROOT, TestHub
 
-SOLVER, JUDGE = "scripted:tests.stages.scripts:solver", "scripted:tests.stages.scripts:judge"
+SOLVER = "scripted:tests.stages.scripts:solver"
 RESULTS = ("dataset/data/train-00000-of-00001.parquet", "steps.jsonl", "visualprm.jsonl")
 KEY = "sk-a-key-that-nobody-may-see"
 
@@ -40,16 +40,16 @@ def questions(folder: Path, count: int) -> Path:
     return file
 
 
-def recipe(folder: Path, name: str = "small", solver: str = SOLVER, judge: str = JUDGE, count: int = 8) -> Recipe:
+def recipe(folder: Path, name: str = "small", solver: str = SOLVER, count: int = 6) -> Recipe:
     plain: dict[str, Any] = {
         "name": name,
         "source": {"name": "table", "path": str(questions(folder, count))},
-        "stages": ["questions", "generate", "rollout", *(["judge"] if judge else []), "merge", "select"],
+        "stages": ["questions", "generate", "rollout", "merge", "select"],
         "generate": {"backend": solver, "solutions": 2},
         "rollout": {"backend": solver, "k": 4},
         "exports": ["steps-jsonl", "visualprm"],
         "shard_questions": 2,
-        **({"judge": {"backend": judge}} if judge else {"merge": {"policy": "value", "threshold": 0.0}}),
+        "merge": {"policy": "value", "threshold": 0.0},
     }
     return parse(plain)
 
@@ -72,7 +72,7 @@ def test_a_killed_run_goes_on_in_an_empty_directory_elsewhere(hub: TestHub, tmp_
     name, environment = hub.name(), {**hub.environment("owner", tmp_path), "TEST_KEY": KEY}
     with steady(tmp_path, 0.05, 1.0, "--without", *FAULTS) as server:
         solver = f"openai:steady?base_url={server.url}&api_key_env=TEST_KEY&concurrency=2"
-        made = recipe(tmp_path, "killed", solver, "", count=12)
+        made = recipe(tmp_path, "killed", solver, count=12)
         os.environ["TEST_KEY"] = KEY
         build_run(tmp_path / "whole", made)
         asked_in_all = len(server.lines())
@@ -129,13 +129,13 @@ def test_an_interrupted_run_goes_on_elsewhere_with_equal_bytes(hub: TestHub, tmp
     run = Run.open(tmp_path / "here", made)
 
     def stop(stage: str, done: int, total: int) -> None:
-        if (stage, done) == ("rollout", 3):
+        if (stage, done) == ("rollout", 2):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt), Checkpoints(run, target(hub, name)) as checkpoints:
         run.build(checkpoints.counting(stop))
     (tmp_path / "questions.jsonl").unlink()
-    assert bring(tmp_path / "there", target(hub, name)) == 4 + 4 + 4 + 3
+    assert bring(tmp_path / "there", target(hub, name)) == 3 + 3 + 3 + 2
     before = markers(tmp_path / "there")
     assert before == markers(tmp_path / "here")
     resume_run(tmp_path / "there")
@@ -150,12 +150,12 @@ def test_a_finished_run_is_there_whole_and_comes_back_without_work(hub: TestHub,
     repo = hub.repo("owner", name)
     assert repo.is_private()
     assert repo.files() == [".gitattributes"], "main is left alone"
-    assert bring(tmp_path / "b", target(hub, name), said.append) == 4 * 7
-    assert said == [f"from {name}@{branch_of(Run.resume(tmp_path / 'a'))}: 28 shards"]
+    assert bring(tmp_path / "b", target(hub, name), said.append) == 3 * 6
+    assert said == [f"from {name}@{branch_of(Run.resume(tmp_path / 'a'))}: 18 shards"]
     assert markers(tmp_path / "a") == markers(tmp_path / "b")
     assert Run.resume(tmp_path / "b").build() == 0
     assert bring(tmp_path / "b", target(hub, name)) == 0
-    (tmp_path / "b" / "shards" / "judge" / "00002.json").unlink()
+    (tmp_path / "b" / "shards" / "rollout" / "00001.json").unlink()
     assert bring(tmp_path / "b", target(hub, name)) == 1, "only the half shard"
     assert markers(tmp_path / "a") == markers(tmp_path / "b")
     resume_run(tmp_path / "b", hub=target(hub, name))
@@ -172,7 +172,7 @@ def test_a_push_that_fails_is_told_tried_again_and_never_stops_the_run(hub: Test
         def slowly(stage: str, done: int, total: int) -> None:
             time.sleep(0.05)
 
-        assert run.build(checkpoints.counting(slowly)) == 24
+        assert run.build(checkpoints.counting(slowly)) == 15
         until = time.monotonic() + 20
         while len(said) < 2 and time.monotonic() < until:
             time.sleep(0.05)
@@ -180,18 +180,18 @@ def test_a_push_that_fails_is_told_tried_again_and_never_stops_the_run(hub: Test
         "checkpoint not pushed, the run goes on and it is tried again"
     ] * 2
     assert said[-1].startswith("checkpoints are on the Hub: http")
-    assert "shards/select/00003.json" in checkpoints.target.repo.files(checkpoints.branch)
+    assert "shards/select/00002.json" in checkpoints.target.repo.files(checkpoints.branch)
 
 
 def test_a_hub_that_goes_away_leaves_the_run_whole(hub: TestHub, tmp_path: Path) -> None:
     run, said = Run.open(tmp_path / "a", recipe(tmp_path)), list[str]()
     with Checkpoints(run, target(hub, hub.name()), said.append) as checkpoints:
         hub.fault("commit", 403, times=9)
-        assert run.build() == 24
+        assert run.build() == 15
     assert said[-1].startswith("not all checkpoints are on the Hub") and "resume with --hub once more" in said[-1]
     hub.server.app.faults.waiting.clear()
     resume_run(tmp_path / "a", hub=checkpoints.target)
-    assert "shards/select/00003.json" in checkpoints.target.repo.files(checkpoints.branch)
+    assert "shards/select/00002.json" in checkpoints.target.repo.files(checkpoints.branch)
 
 
 def test_what_cannot_work_is_refused_before_anything_is_asked(hub: TestHub, tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_what_cannot_work_is_refused_before_anything_is_asked(hub: TestHub, tmp_
 def test_the_right_one_of_several_runs_is_brought(hub: TestHub, tmp_path: Path) -> None:
     name = hub.name()
     branches = {}
-    for run, count in (("first", 4), ("second", 6)):
+    for run, count in (("first", 2), ("second", 4)):
         build_run(tmp_path / run, recipe(tmp_path, run, count=count), target(hub, name))
         branches[run] = branch_of(Run.resume(tmp_path / run))
         questions(tmp_path, count)
@@ -249,3 +249,22 @@ def test_journals_are_joined_and_nothing_is_overwritten(tmp_path: Path) -> None:
         assert sorted(row[0] for row in own.query("SELECT text FROM answers")) == ["one", "three", "two"]
     (tmp_path / "c.sqlite").touch()
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+
+
+def test_the_command_line_says_what_is_pushed_and_reads_the_token_it_is_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from typer.testing import CliRunner
+
+    from medprm_hf.cli import app
+
+    for word in ("build", "resume"):
+        told = " ".join(CliRunner().invoke(app, [word, "--help"], env={"COLUMNS": "200"}).output.split())
+        assert "the whole text of every question and answer (keys never)" in told
+        assert "made private where it is missing" in told
+    monkeypatch.delenv("NOBODY_SET_THIS", raising=False)
+    words = ["resume", str(tmp_path), "--hub", "org/x", "--hub-token-env", "NOBODY_SET_THIS"]
+    failed = CliRunner().invoke(app, words).exception
+    assert isinstance(failed, ConfigError) and "NOBODY_SET_THIS: this environment variable is not set" in str(failed)
+    failed = CliRunner().invoke(app, ["resume", str(tmp_path), "--hub", "no-org"]).exception
+    assert isinstance(failed, HubError) and "write it as org/name" in str(failed)
