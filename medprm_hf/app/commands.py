@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,11 @@ SPACE_FILES = ("README.md", "requirements.txt", "app.py")
 
 def serve(host: str, port: int, given: dict[str, Any]) -> None:
     """Serves until it is stopped; `given` goes before the MEDPRM_* variables."""
+    run(replace(AppSettings.from_env(), **given), host, port)
+
+
+def run(settings: AppSettings, host: str, port: int) -> None:
+    """Serves these settings until it is stopped; MissingExtraError without Gradio."""
     try:
         import gradio  # noqa: F401
         import uvicorn
@@ -22,10 +28,13 @@ def serve(host: str, port: int, given: dict[str, Any]) -> None:
         raise MissingExtraError("medprm space", "space", str(error.name)) from None
     from medprm_hf.app.main import build_app
 
-    settings = replace(AppSettings.from_env(), **given)
     app = build_app(settings)
     print(f"{settings.title} on http://{host}:{port} (research, not for clinical use); stop with Ctrl-C", flush=True)
-    uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=3)
+    # On a Space the proxy in front tells scheme and address of whoever asks.
+    behind = "*" if os.environ.get("SPACE_ID") else None
+    uvicorn.run(
+        app, host=host, port=port, log_level="warning", forwarded_allow_ips=behind, timeout_graceful_shutdown=3
+    )  # fmt: skip
 
 
 def write_space(folder: Path) -> list[str]:
