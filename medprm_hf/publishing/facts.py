@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from medprm_hf import __version__
+import medprm_hf
 from medprm_hf.publishing.configs import CONFIGS, STATES
 from medprm_hf.publishing.licences import licence_of
 from medprm_hf.publishing.planning import Plan
@@ -48,7 +48,8 @@ def dataset_facts(
     made_up = simulated(plan, summary)
     name = known.get("title") or (repo or material.name).rsplit("/", 1)[-1]
     return {
-        "title": name, "repo": repo or name, "version": __version__, "schema": SCHEMA_VERSION, "simulated": made_up,
+        "title": name, "repo": repo or name, "version": medprm_hf.__version__,
+        "schema": SCHEMA_VERSION, "simulated": made_up,
         "motivation": known.get("motivation") or MOTIVATION, "uses": known.get("uses") or USES,
         "maintainer": known.get("maintainer") or (repo or "").split("/")[0],
         "contact": known.get("contact") or (f"the Community tab of {repo}" if repo else ""),

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medprm_hf import __version__
+import medprm_hf
 from medprm_hf.hub import HubRepo
 from medprm_hf.publishing.card import gaps, read_said, render
 from medprm_hf.publishing.facts import citation
@@ -140,7 +140,7 @@ def model_facts(
     name = said.get("title") or (repo or folder.name).rsplit("/", 1)[-1]
     own = base.startswith("phantom:")
     return {
-        "title": name, "repo": repo or name, "version": __version__, "base": base,
+        "title": name, "repo": repo or name, "version": medprm_hf.__version__, "base": base,
         "base_id": base if re.fullmatch(r"[\w.-]+/[\w.-]+", base) else "", "form": layout.get("form", ""),
         "base_license": said.get("base_license") or ("apache-2.0" if own else ""),
         "simulated": bool(trained.get("simulated")), "trained": trained, "layout": layout, "training": training,

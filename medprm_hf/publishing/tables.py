@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from medprm_hf import __version__
+import medprm_hf
 from medprm_hf.publishing.configs import Config, Row
 from medprm_hf.schema import SCHEMA_VERSION
 
@@ -119,7 +119,7 @@ class Tables:
 
 def _schema(config: Config) -> Any:
     schema = config.columns().arrow_schema
-    about = {"schema": SCHEMA_VERSION, "config": config.name, "version": __version__}
+    about = {"schema": SCHEMA_VERSION, "config": config.name, "version": medprm_hf.__version__}
     return schema.with_metadata({**(schema.metadata or {}), METADATA_KEY: json.dumps(about).encode()})
 
 
