@@ -64,7 +64,7 @@ def alpha(
     outer = counts[:, :, None] * counts[:, None, :] - counts[:, :, None] * np.eye(size)
     with np.errstate(invalid="ignore", divide="ignore"):
         parts = np.where(pairable[:, None, None], outer / (each - 1)[:, None, None], 0.0)
-    return _figure(parts.reshape(len(counts), -1), pairable, _alpha, groups, resamples, seed)
+    return _figure(parts.reshape(len(counts), size * size), pairable, _alpha, groups, resamples, seed)
 
 
 def fleiss(

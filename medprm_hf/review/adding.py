@@ -31,6 +31,11 @@ _FIRST = ("item_id", "needed", "open", "draw", "batch", "round")
 """Columns that an item keeps as they came first."""
 
 
+_COUNT = """
+INSERT INTO meta VALUES ('adds', '1') ON CONFLICT (name) DO UPDATE SET value = CAST(value AS INTEGER) + 1
+"""
+
+
 def add_rows(
     database: Database, rows: Iterable[Row], settings: StoreSettings, *, images: bool, batch: str | None, whole: bool
 ) -> tuple[int, int, int]:
@@ -47,6 +52,7 @@ def add_rows(
     with database.write() as db:
         draw_sample(db, 0.0 if whole else settings.sample, settings.sample_part, settings.seed)
         rank(db, settings.seed)
+        db.execute(_COUNT)
         for row in db.execute("SELECT item_id FROM items WHERE open <> (settled_n < asked_n)").fetchall():
             settle(db, row["item_id"])
     return done["new"], done["changed"], done["same"]

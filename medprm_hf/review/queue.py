@@ -57,11 +57,11 @@ def claim(
     """
     if item is None:
         item = _held(db, reviewer, now) or _best(db, reviewer, now, specialty)
-        if item is None:
-            return None
     else:
         _check_free(db, item, reviewer, now)
-    release(db, reviewer)
+    release(db, reviewer)  # also where nothing is left for them: others wait for what they have read
+    if item is None:
+        return None
     db.execute(_HOLD, (item, reviewer, now + lease))
     visit(db, reviewer, item, OPENED, now)
     return item

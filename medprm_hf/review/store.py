@@ -278,9 +278,16 @@ class ReviewStore:
         return (dict(row) for row in rows)
 
     def head(self) -> str:
-        """Changes with every decision: what a run's fingerprint depends on."""
-        last, count = self.database.read().execute("SELECT coalesce(max(id), 0), count(*) FROM decisions").fetchone()
-        return f"{self.origin}:{last}:{count}"
+        """Changes with every decision, every batch that goes back and every `add`."""
+        last, gates, adds = (
+            self.database.read()
+            .execute(
+                "SELECT (SELECT max(id) FROM decisions), (SELECT max(id) FROM gates), "
+                "(SELECT value FROM meta WHERE name = 'adds')"
+            )
+            .fetchone()
+        )
+        return f"{self.origin}:{last or 0}:{gates or 0}:{adds or 0}"
 
 
 def check_key(key: str) -> None:
