@@ -1,4 +1,4 @@
-"""Our own HTTP connection against a server that says byte for byte what a table holds."""
+"""The JSON client against a server that says byte for byte what a table holds: a whole answer, or a named failure."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from collections.abc import Sequence
 import pytest
 
 from medprm_hf.backends.servers.http_client import JsonClient
-from medprm_hf.backends.servers.http_wire import HttpAnswer, ProtocolError, Wires
+from medprm_hf.backends.servers.http_errors import Retryable
 from medprm_hf.backends.servers.lanes import Lane
 
-HEAD = b"POST /v1 HTTP/1.1\r\nHost: here\r\nContent-Length: "
 WHOLE = b'{"a": "b"}'
 CHUNKS = b"4;x=y\r\n" + WHOLE[:4] + b"\r\n6\r\n" + WHOLE[4:] + b"\r\n0\r\nTrailer: t\r\n\r\n"
 
@@ -26,33 +25,30 @@ GOOD = {
 }
 KEPT_OPEN = ("length", "chunks", "no reason", "continue first")
 BAD = {
-    "nothing": (b"", "without an answer"),
-    "half a head": (b"HTTP/1.1 200 OK\r\nConte", "without an answer"),
-    "half a body": (b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n" + WHOLE[:4], "after 4 bytes"),
-    "half of the chunks": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + CHUNKS[:-9], "the body"),
-    "too long": (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n" + WHOLE, "10 bytes of body where 9"),
-    "no HTTP": (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "begins with 'SSH-2.0"),
-    "no status": (b"HTTP/1.1 fine OK\r\n\r\n", "broken HTTP"),
-    "no header": (b"HTTP/1.1 200 OK\r\nwhat\r\n\r\n", "a header is 'what'"),
-    "length below 0": (b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", "a length is"),
-    "two lengths": (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", "a length is"),
-    "no chunk size": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n+4\r\n", "a length is"),
-    "chunk too long": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabcd\r\n", "longer than announced"),
-    "packed": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", "not asked for"),
-    "endless head": (b"HTTP/1.1 200 OK\r\n" + b"x" * 70_000, "headers do not end"),
+    "nothing": b"",
+    "half a head": b"HTTP/1.1 200 OK\r\nConte",
+    "half a body": b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n" + WHOLE[:4],
+    "half of the chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + CHUNKS[:-9],
+    "no HTTP": b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
+    "no status": b"HTTP/1.1 fine OK\r\n\r\n",
+    "no header": b"HTTP/1.1 200 OK\r\nwhat\r\n\r\n",
+    "length below 0": b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n",
+    "no chunk size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n+4\r\n",
+    "endless head": b"HTTP/1.1 200 OK\r\nA: " + b"x" * 70_000,
 }
 
 
-async def _asked(said: bytes, times: int, step: int, close: bool) -> tuple[list[HttpAnswer], int, list[bytes]]:
+async def _asked(said: bytes, times: int, step: int, close: bool) -> tuple[list[object], int]:
     """What `times` requests get from a server that says this to each, `step` bytes at a time; its connections."""
-    connections, seen = 0, []
+    connections = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal connections
         connections += 1
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
-                seen.append(head + await reader.readexactly(int(head.rpartition(b":")[2])))
+                length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
+                await reader.readexactly(int(length.partition(b":")[2]))
                 for at in range(0, len(said), step):
                     writer.write(said[at : at + step])
                     await writer.drain()
@@ -64,12 +60,12 @@ async def _asked(said: bytes, times: int, step: int, close: bool) -> tuple[list[
         writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    wires = Wires("127.0.0.1", server.sockets[0].getsockname()[1])
+    port = server.sockets[0].getsockname()[1]
+    client = JsonClient([lane := Lane("here", f"http://127.0.0.1:{port}/v1", 1)], "SOME_KEY", 5, False)
     try:
-        body = [b'{"n": ', b"1}"]
-        return [await wires.post(HEAD + b"8\r\n\r\n", body) for _ in range(times)], connections, seen
+        return [await client.send("POST", lane, "/chat", [b'{"n": ', b"1}"]) for _ in range(times)], connections
     finally:
-        wires.close()
+        await client.close()
         server.close()
 
 
@@ -77,43 +73,16 @@ async def _asked(said: bytes, times: int, step: int, close: bool) -> tuple[list[
 @pytest.mark.parametrize("kind", GOOD)
 def test_an_answer_is_read_however_it_is_framed_and_cut(kind: str, step: int) -> None:
     kept = kind in KEPT_OPEN
-    answers, connections, seen = asyncio.run(_asked(GOOD[kind], 3, step, close=not kept))
-    assert [(one.status, one.body) for one in answers] == [(200, WHOLE)] * 3
+    answers, connections = asyncio.run(_asked(GOOD[kind], 3, step, close=not kept))
+    assert answers == [{"a": "b"}] * 3
     assert connections == (1 if kept else 3)
-    assert seen == [HEAD + b'8\r\n\r\n{"n": 1}'] * 3
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_what_is_no_whole_answer_is_named(kind: str) -> None:
-    said, name = BAD[kind]
-    with pytest.raises(ProtocolError, match=name):
-        asyncio.run(_asked(said, 1, 100_000, close=True))
-
-
-def test_a_connection_that_is_cancelled_is_not_used_again() -> None:
-    async def run() -> tuple[list[bytes], bytes]:
-        waiting: list[bytes] = []
-
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            waiting.append(await reader.readexactly(len(HEAD) + 5))
-            await asyncio.sleep(0.05 if len(waiting) == 1 else 0)
-            writer.write(GOOD["length"].replace(b'"b"', b'"%d"' % len(waiting)))
-            await reader.read()
-            writer.close()
-
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        wires = Wires("127.0.0.1", server.sockets[0].getsockname()[1])
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.02):
-                await wires.post(HEAD + b"0\r\n\r\n", [b""])
-        found = await wires.post(HEAD + b"0\r\n\r\n", [b""])
-        wires.close()
-        server.close()
-        return waiting, found.body
-
-    waiting, body = asyncio.run(run())
-    assert len(waiting) == 2
-    assert body == b'{"a": "2"}'
+def test_what_is_no_whole_answer_is_a_failure_with_a_name(kind: str) -> None:
+    with pytest.raises(Retryable) as caught:
+        asyncio.run(_asked(BAD[kind], 1, 100_000, close=True))
+    assert caught.value.kind in ("connection", "broken_json")
 
 
 def test_a_redirect_is_followed_and_a_key_on_two_lines_refused(monkeypatch: pytest.MonkeyPatch) -> None:
