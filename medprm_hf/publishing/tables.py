@@ -22,6 +22,8 @@ from medprm_hf.schema import SCHEMA_VERSION
 
 GROUP_ROWS = 1000
 GROUP_BYTES = 16 << 20
+ROW_BYTES = 4 << 10
+"""Of a row without its image, roughly."""
 MAX_FILE_BYTES = 400 << 20
 METADATA_KEY = b"medprm"
 """In a Parquet file's metadata: {"schema": 2, "config": "steps", "version": "0.1.0"}."""
@@ -140,18 +142,13 @@ def _leaves(schema: Any) -> list[str]:
     return [found.column(n).path for n in range(len(found))]
 
 
-def _weight(value: Any, images: set[int]) -> int:
-    """Bytes, roughly; an image that several rows share counts once."""
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, bytes):
-        key = hash(value)
-        if key in images:
-            return 0
-        images.add(key)
-        return len(value)
-    if isinstance(value, dict):
-        return 8 + sum(_weight(inner, images) for inner in value.values())
-    if isinstance(value, (list, tuple)):
-        return 8 + sum(_weight(inner, images) for inner in value)
-    return 8
+def _weight(row: Row, images: set[int]) -> int:
+    """Bytes of a row's images that the group does not hold yet, and a little for its texts."""
+    cells = [row.get("image"), *(row.get("images") or ())]
+    size = ROW_BYTES
+    for data in (cell["bytes"] for cell in cells if cell and cell.get("bytes")):
+        key = hash(data)
+        if key not in images:
+            images.add(key)
+            size += len(data)
+    return size
