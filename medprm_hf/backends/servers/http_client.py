@@ -4,8 +4,7 @@
     found = await client.send("POST", lane, "/chat/completions", [b'{"model": …}'])
     await client.close()
 
-The key is read from the environment when a request is sent, and is never stored, logged or shown. Lanes of one's own,
-by plain HTTP and without a proxy, are asked by `http_wire.py`; the others, and whatever redirects, by aiohttp.
+The key is read from the environment when a request is sent, and is never stored, logged or shown.
 """
 
 from __future__ import annotations
@@ -15,14 +14,11 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 import aiohttp
-from multidict import CIMultiDict
 
 from medprm_hf.backends.servers.http_body import body_of
 from medprm_hf.backends.servers.http_errors import Retryable, error_of, scrub
-from medprm_hf.backends.servers.http_wire import Wires
 from medprm_hf.backends.servers.lanes import Lane
 from medprm_hf.backends.servers.wire_json import read_json
 from medprm_hf.errors import AuthError
@@ -41,8 +37,6 @@ class JsonClient:
             timeout=aiohttp.ClientTimeout(total=timeout),
             trust_env=not all(urlsplit(lane.url).hostname in LOCAL for lane in lanes),
         )
-        self._wires: dict[str, Wires | None] = {}
-        self._heads: dict[tuple[str, str, str], bytes] = {}
 
     async def send(
         self, method: str, lane: Lane, path: str, pieces: Sequence[bytes] = (), timeout: float | None = None
@@ -53,21 +47,7 @@ class JsonClient:
 
     async def post(self, lane: Lane, path: str, pieces: Sequence[bytes]) -> bytes:
         """One attempt with a JSON body in pieces; gives the answer's bytes, not yet looked at."""
-        wires = self._wires_of(lane)
-        if wires is None:
-            return await self.raw("POST", lane, path, body_of(pieces))
-        head = self._head(lane, path) + b"%d\r\n\r\n" % sum(map(len, pieces))
-        try:
-            async with asyncio.timeout(self._timeout):
-                answer = await wires.post(head, pieces)
-        except TimeoutError:
-            raise Retryable("timeout", f"no answer from {lane.name} in {self._timeout:g} s") from None
-        except OSError as error:
-            raise Retryable("connection", f"{lane.name}: {type(error).__name__}: {self._scrub(error)}") from None
-        if 300 <= answer.status < 400:
-            self._wires[lane.url] = None  # aiohttp follows it, now and later
-            return await self.raw("POST", lane, path, body_of(pieces))
-        return self._heard(lane, answer.status, CIMultiDict(answer.headers), answer.body)
+        return await self.raw("POST", lane, path, body_of(pieces))
 
     async def raw(self, method: str, lane: Lane, path: str, data: Any = None, timeout: float | None = None) -> bytes:
         """The same for a body of any kind (a form, where a file is sent); gives the answer's bytes."""
@@ -90,10 +70,6 @@ class JsonClient:
 
     async def close(self) -> None:
         """Closes the connections."""
-        for wires in self._wires.values():
-            if wires is not None:
-                wires.close()
-        self._wires.clear()
         await self._session.close()
 
     def parse(self, body: bytes, lane: Lane) -> dict[str, Any]:
@@ -105,25 +81,6 @@ class JsonClient:
         if not isinstance(found, dict):
             raise Retryable("broken_json", f"{lane.name} sent {type(found).__name__} where an object belongs")
         return found
-
-    def _wires_of(self, lane: Lane) -> Wires | None:
-        """The lane's own connections; None where it needs what only aiohttp has."""
-        if lane.url not in self._wires:
-            self._wires[lane.url] = _plain(lane.url, self._session.trust_env)
-        return self._wires[lane.url]
-
-    def _head(self, lane: Lane, path: str) -> bytes:
-        """A request's head up to its length; made once as long as the key stays."""
-        headers = self._headers(lane)
-        name = lane.url, path, headers.get("Authorization", "")
-        if name not in self._heads:
-            url = urlsplit(lane.url)
-            said = {"Host": url.netloc, "Accept": "*/*", "Accept-Encoding": "identity", **headers}
-            if any(character in value for value in (*said.values(), path) for character in "\r\n\0"):
-                raise AuthError(f"the key in {self._key_name} holds a line break: write it on one line", "no_key")
-            lines = [f"POST {url.path}{path} HTTP/1.1", *(f"{key}: {value}" for key, value in said.items())]
-            self._heads = {name: "\r\n".join([*lines, "Content-Length: "]).encode("utf-8")}
-        return self._heads[name]
 
     def _heard(self, lane: Lane, status: int, said: Mapping[str, str], body: bytes) -> bytes:
         """The body of a good answer; what the headers say is heeded, what a bad one says is raised."""
@@ -140,17 +97,10 @@ class JsonClient:
         key = os.environ.get(self._key_name, "")
         if not key and self._needs_key:
             raise AuthError(f"no key for {lane.name}: set {self._key_name} in the environment or in .env", "no_key")
+        if any(character in key for character in "\r\n\0"):
+            raise AuthError(f"the key in {self._key_name} holds a line break: write it on one line", "no_key")
         found = {"Content-Type": "application/json"}
         return {**found, "Authorization": f"Bearer {key}"} if key else found
 
     def _scrub(self, said: object) -> str:
         return scrub(str(said), os.environ.get(self._key_name, ""))
-
-
-def _plain(url: str, trusts_env: bool) -> Wires | None:
-    """Connections for plain HTTP to a host that is asked directly; None for all else."""
-    parts = urlsplit(url)
-    proxied = trusts_env and any(scheme in getproxies() for scheme in ("http", "all"))
-    if parts.scheme != "http" or parts.hostname is None or "@" in parts.netloc or parts.query or proxied:
-        return None
-    return Wires(parts.hostname, parts.port or 80)
