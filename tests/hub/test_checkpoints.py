@@ -268,3 +268,39 @@ def test_the_command_line_says_what_is_pushed_and_reads_the_token_it_is_told_to(
     assert isinstance(failed, ConfigError) and "NOBODY_SET_THIS: this environment variable is not set" in str(failed)
     failed = CliRunner().invoke(app, ["resume", str(tmp_path), "--hub", "no-org"]).exception
     assert isinstance(failed, HubError) and "write it as org/name" in str(failed)
+
+
+def test_journal_and_ledger_travel_and_are_joined(hub: TestHub, tmp_path: Path) -> None:
+    from medprm_hf.backends.journals.journal import Entry, place_names
+    from medprm_hf.backends.protocol import Completion, Message, Request
+
+    def answered(directory: Path, *questions: str) -> None:
+        with Journal(directory / "journal.sqlite") as journal:
+            for question in questions:
+                request = Request((Message("user", question),))
+                journal.record([Entry(place_names("m", request)[0], "m", request, 0, Completion(question, "stop", 1))])
+
+    def known(directory: Path) -> list[str]:
+        with Journal(directory / "journal.sqlite", readonly=True) as journal:
+            return sorted(row[0] for row in journal.query("SELECT text FROM answers"))
+
+    where = target(hub, hub.name())
+    run = Run.open(tmp_path / "a", recipe(tmp_path))
+    answered(run.directory, "one")
+    (run.directory / "spent.jsonl").write_text('{"by": "a"}\n{"by": "a"}\n')
+    with Checkpoints(run, where) as checkpoints:
+        assert checkpoints.push() == 2, "the recipe and the ledger; the journal goes by itself"
+        pushed = where.repo.head(checkpoints.branch)
+        assert checkpoints.push(last=True) == 0
+        assert where.repo.head(checkpoints.branch) == pushed, "nothing new, no commit"
+        answered(run.directory, "two")
+        assert checkpoints.push() == 0
+        assert where.repo.head(checkpoints.branch) == pushed, "a journal is not pushed all the time"
+    assert where.repo.head(checkpoints.branch) != pushed, "but at the end"
+    answered(Run.open(tmp_path / "b", recipe(tmp_path)).directory, "two", "three")
+    (tmp_path / "b" / "spent.jsonl").write_text('{"by": "a"}\n{"by": "b"}\n')
+    assert bring(tmp_path / "b", where) == 0
+    assert known(tmp_path / "b") == ["one", "three", "two"]
+    assert (tmp_path / "b" / "spent.jsonl").read_text() == '{"by": "a"}\n{"by": "a"}\n{"by": "b"}\n'
+    assert bring(tmp_path / "c", target(hub, where.repo.name, journal=False)) == 0
+    assert not (tmp_path / "c" / "journal.sqlite").exists()

@@ -59,6 +59,20 @@ def test_a_commit_whose_answer_got_lost_lands_once(hub: TestHub, status: int, wh
     assert done.url.endswith(f"/commit/{done.oid}")
 
 
+def test_a_demanded_parent_and_a_lost_answer(hub: TestHub) -> None:
+    repo = hub.repo()
+    head = repo.head()
+    hub.fault("commit", 503, "after")
+    done = repo.commit({"a": b"1"}, "A", parent=head)  # the second try finds that the first has landed
+    assert done.oid == repo.head() != head
+    other = HubRepo(repo.name, "dataset", hub.token("owner2"), hub.url)
+    other.commit({"b": b"1"}, "B")
+    hub.fault("commit", 503)
+    with pytest.raises(HubConflict):
+        repo.commit({"a": b"2"}, "C", parent=done.oid)
+    assert [info.title for info in repo._api.list_repo_commits(repo.name, repo_type="dataset")][:2] == ["B", "A"]
+
+
 @pytest.mark.parametrize("status", [503, 0])
 def test_a_pull_request_whose_answer_got_lost_is_opened_once(hub: TestHub, status: int) -> None:
     repo = hub.repo("contributor", hub.repo().name)

@@ -106,6 +106,41 @@ def test_a_name_that_is_none(name: str) -> None:
         HubRepo(name)
 
 
+def test_a_revision_that_vanished(hub: TestHub) -> None:
+    repo = hub.repo()
+    repo.branch("draft")
+    gone = repo.commit({"a": b"1"}, "A", branch="draft")
+    assert repo.read("a", gone.oid) == b"1"
+    repo._api.delete_branch(repo.name, branch="draft", repo_type="dataset")
+    for revision in (gone.oid, "draft"):
+        with pytest.raises(HubError, match=f"has no revision '{revision}': it was deleted, rewritten or never"):
+            repo.read("a", revision)
+
+
+def test_limits_and_discussions_are_told(hub: TestHub) -> None:
+    repo = hub.repo()
+    for status in (413, 429):
+        hub.fault("commit", status)
+        with pytest.raises(HubError, match=f"over a limit of the Hub .{status}.*wait, or send less") as caught:
+            repo.commit({"a": b"1"}, "A")
+        assert caught.value.kind == "limit"
+    hub.fault("refs", 418)
+    with pytest.raises(HubError, match="refused .418"):
+        repo.branches()
+    talk = repo._api.create_discussion(repo.name, "A question", repo_type="dataset")
+    with pytest.raises(HubError, match=f"#{talk.num} of dataset .* is a discussion, not a pull request"):
+        repo.pull_request(talk.num)
+    assert repo.pull_requests() == []
+
+
+def test_an_upload_that_breaks_is_told_as_what_it_was(hub: TestHub) -> None:
+    repo = hub.repo()
+    hub.fault("lfs_put", 403, times=2)
+    with pytest.raises(HubError, match="commit 1 files of dataset") as caught:
+        repo.commit({"a.parquet": b"PAR1"}, "A")
+    assert caught.value.kind == "rights"
+
+
 def test_reading_lasts_through_a_hiccup(hub: TestHub) -> None:
     repo = hub.repo()
     repo.commit({"a": b"1"}, "A")
