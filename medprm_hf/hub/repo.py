@@ -21,8 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+import medprm_hf.hub.committing as committing
+import medprm_hf.hub.pull_requests as pull_requests
 from medprm_hf.errors import HubError
-from medprm_hf.hub import committing, pull_requests
 from medprm_hf.hub.committing import Commit
 from medprm_hf.hub.pull_requests import PullRequest
 from medprm_hf.hub.refusals import Place, asking, may_pass
