@@ -161,8 +161,9 @@ def table_of(columns: Mapping[str, list[Any]]) -> pa.Table:
 
 def cannot_write(file: Path, error: OSError, run: Path) -> StoreError:
     """What the system said of a write, with the way out."""
+    said = os.strerror(error.errno) if error.errno else str(error)
     return StoreError(
-        f"cannot write {file}: {error.strerror or error}; what was finished before is kept: make room or mend the "
+        f"cannot write {file}: {said}; what was finished before is kept: make room or mend the "
         f"permissions, then `medprm resume {run}`"
     )
 

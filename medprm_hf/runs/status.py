@@ -19,6 +19,7 @@ from rich.table import Table
 from medprm_hf.runs.lock import worker
 from medprm_hf.runs.money import said, spending
 from medprm_hf.runs.pipeline import Run
+from medprm_hf.runs.seal import finished_report
 from medprm_hf.runs.shards import SOURCE
 
 LATELY = 20
@@ -50,7 +51,9 @@ def show_status(directory: Path, console: Console) -> None:
         console.print(_words(pace) + (f"; process {owner} is at work" if owner else ""), highlight=False)
     for file in run.source().changed():
         console.print(f"changed since it was read: {file}; what hangs on changed rows is done again", highlight=False)
-    if not run.finished() and not owner:
+    if run.finished() and finished_report(run) is None and not owner:
+        console.print("all shards are done; dataset, exports and report are not written")
+    if not owner and (not run.finished() or finished_report(run) is None):
         console.print(f"go on with: medprm resume {directory}")
 
 
