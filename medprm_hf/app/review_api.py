@@ -36,10 +36,11 @@ from medprm_hf.app.routing import Refusal
 from medprm_hf.errors import ReviewError
 from medprm_hf.hub import HubRepo
 from medprm_hf.review.decisions import Judged
+from medprm_hf.review.outcomes import Saved
 from medprm_hf.review.progress import counts, progress
 from medprm_hf.review.questions import QuestionJudged, decide_question
 from medprm_hf.review.showing import moment
-from medprm_hf.review.store import ReviewStore, Saved
+from medprm_hf.review.store import ReviewStore
 from medprm_hf.review.sync import Every, Sync
 
 PATH = "/review/api"
@@ -66,7 +67,7 @@ class ReviewRoutes:
 
     async def me(self, request: Request) -> JSONResponse:
         """Who asks, and how far they are; never refused, so that the page can show a login."""
-        who = await run_in_threadpool(self.door.identities.identify, request)
+        who = await self.door.identify(request)
         return JSONResponse(await self._me(who))
 
     async def _me(self, who: Identity) -> dict[str, Any]:

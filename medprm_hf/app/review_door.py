@@ -64,9 +64,15 @@ class Door:
         self.blind = bool(settings.blind) or store.settings.blind
         self._rates = Rates(WRITES_PER_MINUTE)
 
+    async def identify(self, request: Request) -> Identity:
+        """Who asks; on the Hub a token may have to be asked about, which takes a thread."""
+        if self.identities.mode == "local":
+            return self.identities.identify(request)
+        return await run_in_threadpool(self.identities.identify, request)
+
     async def who(self, request: Request, role: Role = "reviewer") -> Identity:
         """Who asks; Refusal 401 or 403 unless they have the role, 429 where they ask too often."""
-        found = await run_in_threadpool(self.identities.identify, request)
+        found = await self.identify(request)
         if not found.name:
             raise Refusal(401, "login", "nobody is logged in: log in first")
         if not found.may(role):

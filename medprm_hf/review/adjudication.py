@@ -18,6 +18,7 @@ from medprm_hf.review.decisions import (
     LABELS,
     Place,
     append,
+    check_key,
     check_text,
     heads,
     known,
@@ -26,7 +27,7 @@ from medprm_hf.review.decisions import (
 )  # fmt: skip
 from medprm_hf.review.reviewers import majority
 from medprm_hf.review.showing import moment, proof
-from medprm_hf.review.store import ReviewStore, check_key
+from medprm_hf.review.store import ReviewStore
 from medprm_hf.schema import Label
 
 UNKNOWN = Label.UNKNOWN.value

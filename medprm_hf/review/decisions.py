@@ -68,6 +68,20 @@ def check_text(name: str, text: str | None) -> None:
         raise ReviewError("value", f"{name} has {len(text)} characters, {LONGEST[name]} are kept: shorten it")
 
 
+def check_key(key: str) -> None:
+    """ReviewError `value` for a key that is none."""
+    if not 8 <= len(key) <= LONGEST["key"]:
+        raise ReviewError("value", f"key has {len(key)} characters: 8 to {LONGEST['key']}, such as a UUID")
+
+
+def check_version(row: sqlite3.Row, version: int) -> None:
+    """ReviewError `changed` where the item is no longer what was shown."""
+    if row["version"] != version:
+        raise ReviewError(
+            "changed", f"{row['item_id']} is version {row['version']} by now, you were shown {version}: load it again"
+        )
+
+
 class Place(NamedTuple):
     """Whose word on what."""
 

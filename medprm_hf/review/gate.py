@@ -24,12 +24,12 @@ from medprm_hf.errors import ConfigError, ReviewError
 from medprm_hf.labels.acceptance import ACCEPTED, REJECTED, Check, check
 from medprm_hf.labels.sampling import draw_of
 from medprm_hf.review.adjudication import UNKNOWN, Word, settled, words_on
-from medprm_hf.review.decisions import LABEL, check_text, settle
+from medprm_hf.review.decisions import LABEL, check_key, check_text, settle
 from medprm_hf.review.opinions import Rated, ratings
 from medprm_hf.review.ranking import rank
 from medprm_hf.review.reviewers import majority
 from medprm_hf.review.showing import moment
-from medprm_hf.review.store import ReviewStore, check_key
+from medprm_hf.review.store import ReviewStore
 from medprm_hf.schema import Label
 
 RISK = 0.05

@@ -13,10 +13,22 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from medprm_hf.errors import ReviewError
-from medprm_hf.review.decisions import VERDICT, VERDICTS, Place, append, check_text, heads, known, settle, stand, tally
+from medprm_hf.review.decisions import (
+    VERDICT,
+    VERDICTS,
+    Place,
+    append,
+    check_key,
+    check_text,
+    heads,
+    known,
+    settle,
+    stand,
+    tally,
+)
 from medprm_hf.review.items import QUESTION, question_identity
 from medprm_hf.review.showing import Shown, moment, proof, verdict_of
-from medprm_hf.review.store import ReviewStore, check_key
+from medprm_hf.review.store import ReviewStore
 
 DIFFICULTIES = ("easy", "medium", "hard")
 

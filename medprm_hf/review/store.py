@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import uuid4
 
 from medprm_hf.errors import ReviewError
@@ -26,12 +26,13 @@ from medprm_hf.review import queue
 from medprm_hf.review.adding import add_rows
 from medprm_hf.review.decisions import (
     LABEL,
-    LONGEST,
     RETRACT,
     Judged,
     Place,
     answered,
     append,
+    check_key,
+    check_version,
     heads,
     known,
     settle,
@@ -39,33 +40,10 @@ from medprm_hf.review.decisions import (
     tally,
 )  # fmt: skip
 from medprm_hf.review.items import Row, signals_of
+from medprm_hf.review.outcomes import Added, Saved
 from medprm_hf.review.settings import StoreSettings
 from medprm_hf.review.showing import Shown, moment, proof, shown_item, visible_steps
 from medprm_hf.review.tables import Database
-
-
-class Added(NamedTuple):
-    """What `add` did."""
-
-    new: int
-    """Items that were not there."""
-    changed: int
-    """Items whose words, image or machine labels are others now."""
-    same: int
-
-
-class Saved(NamedTuple):
-    """What became of a decision."""
-
-    version: int
-    signals: Shown
-    """What machines said of the step: it may be seen now, also after an undo."""
-    held: bool
-    """False where somebody else has the item by now: the decision is kept as a further opinion."""
-    label: str | None
-    """The reviewer's label of the step that stands now; None for none."""
-    evidence: dict[str, list[list[int]]]
-    """{passage: [[start, end], …]}: what the judge cites for the step, which may be seen now."""
 
 
 class ReviewStore:
@@ -133,8 +111,9 @@ class ReviewStore:
 
         The same again until it is finished, released or skipped. ReviewError `held` or `unknown_item` for one by id.
         """
-        blind, lease, now = self._blind(blind), seconds or self.settings.lease, self.clock()
-        with self.database.write() as db:
+        hidden, lease, now = self._blind(blind), seconds or self.settings.lease, self.clock()
+
+        def work(db: sqlite3.Connection) -> Shown | None:
             if skip:
                 for row in db.execute("SELECT item_id FROM leases WHERE reviewer = ?", (reviewer,)).fetchall():
                     queue.visit(db, reviewer, row[0], queue.SKIPPED, now)
@@ -142,10 +121,12 @@ class ReviewStore:
             found = queue.claim(db, reviewer, now, lease, item, specialty)
             if found is None:
                 return None
-            shown = self._shown(db, found, reviewer, blind, now + lease)
-            if not blind:
+            shown = self._shown(db, found, reviewer, hidden, now + lease)
+            if not hidden:
                 db.execute("UPDATE visits SET unblinded = 1 WHERE reviewer = ? AND item_id = ?", (reviewer, found))
             return shown
+
+        return self.database.run(work)
 
     def show(self, reviewer: str, item: str, *, blind: bool | None = None) -> Shown:
         """The item as the reviewer would see it, without a lease; ReviewError `unknown_item`."""
@@ -196,14 +177,17 @@ class ReviewStore:
         """
         judged.check()
         check_key(key)
-        blind, place = self._blind(blind), Place(item, step, reviewer)
-        with self.database.write() as db:
+        hidden, place = self._blind(blind), Place(item, step, reviewer)
+
+        def work(db: sqlite3.Connection) -> Saved:
             row = self.row(db, item, step)
             machine = json.loads(row["machine"])
             if not known(db, key, LABEL, place, judged.label):
-                _check_version(row, version)
-                self._append_label(db, key, place, row, judged, machine, blind)
+                check_version(row, version)
+                self._append_label(db, key, place, row, judged, machine, hidden)
             return self._saved(db, row, place, machine)
+
+        return self.database.run(work)
 
     def _append_label(
         self,
@@ -242,7 +226,8 @@ class ReviewStore:
         """
         check_key(key)
         place = Place(item, step, reviewer)
-        with self.database.write() as db:
+
+        def work(db: sqlite3.Connection) -> Saved:
             row = self.row(db, item, step)
             if not known(db, key, RETRACT, place, None):
                 standing = heads(db, place, LABEL)
@@ -254,6 +239,8 @@ class ReviewStore:
                 )  # fmt: skip
                 self._settle(db, place)
             return self._saved(db, row, place, json.loads(row["machine"]))
+
+        return self.database.run(work)
 
     def _saved(self, db: sqlite3.Connection, row: sqlite3.Row, place: Place, machine: Row) -> Saved:
         until = queue.renew(db, place.reviewer, place.item_id, self.clock(), self.settings.lease)
@@ -288,16 +275,3 @@ class ReviewStore:
             .fetchone()
         )
         return f"{self.origin}:{last or 0}:{gates or 0}:{adds or 0}"
-
-
-def check_key(key: str) -> None:
-    """ReviewError `value` for a key that is none."""
-    if not 8 <= len(key) <= LONGEST["key"]:
-        raise ReviewError("value", f"key has {len(key)} characters: 8 to {LONGEST['key']}, such as a UUID")
-
-
-def _check_version(row: sqlite3.Row, version: int) -> None:
-    if row["version"] != version:
-        raise ReviewError(
-            "changed", f"{row['item_id']} is version {row['version']} by now, you were shown {version}: load it again"
-        )

@@ -3,6 +3,7 @@
     database = Database(Path("review.sqlite"))
     with database.write() as db:                   # one transaction: all of it, or nothing
         db.execute("INSERT …")
+    database.run(lambda db: db.execute("INSERT …"))      # the same; several threads share one commit
     database.read().execute("SELECT …")            # a connection of the thread's own, never in the writer's way
 
 `user_version` counts the migrations that a file has been through; each runs in a transaction of its own. Decisions are
@@ -15,12 +16,14 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar, cast
 
 from medprm_hf.errors import StoreError
 
+T = TypeVar("T")
 _FIRST = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE images (sha256 TEXT PRIMARY KEY, data BLOB NOT NULL, mime TEXT, width INTEGER, height INTEGER);
@@ -95,12 +98,35 @@ WAIT = 30.0
 """Seconds that a writer waits for another process to finish."""
 
 
+class _Job:
+    """Work that waits for its turn, and what came of it."""
+
+    def __init__(self, work: Callable[[sqlite3.Connection], Any]) -> None:
+        self.work = work
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.done = False
+
+    def do(self, db: sqlite3.Connection) -> None:
+        """Does it within a savepoint; what it raises is kept for the thread that waits."""
+        db.execute("SAVEPOINT job")
+        try:
+            self.value = self.work(db)
+        except Exception as error:
+            self.error = error
+            db.execute("ROLLBACK TO job")
+        db.execute("RELEASE job")
+
+
 class Database:
     """One SQLite file: a writer's connection behind a lock, and a reader's connection for each thread."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.RLock()
+        self._owner: int | None = None
+        self._queue: list[_Job] = []
+        self._queue_lock = threading.Lock()
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
         try:
@@ -122,19 +148,61 @@ class Database:
     def write(self) -> Iterator[sqlite3.Connection]:
         """The writer's connection inside a transaction, which an exception rolls back; may be nested."""
         with self._lock:
-            if self._writer.in_transaction:  # part of a larger one
+            if self._writes_here():  # part of a larger one
                 yield self._writer
                 return
             try:
                 self._writer.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
                 raise StoreError(f"{self.path} is held by another program ({error}): close it, or wait") from error
+            self._owner = threading.get_ident()
             try:
                 yield self._writer
                 self._writer.execute("COMMIT")
             except BaseException:
-                self._writer.execute("ROLLBACK")
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
                 raise
+            finally:
+                self._owner = None
+
+    def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Does some work in a transaction and gives what it gives; on the disk when this returns.
+
+        Work of several threads that wait for the disk goes into one commit, each within a savepoint: what one raises
+        undoes that one alone.
+        """
+        if self._writes_here():
+            return work(self._writer)
+        job = _Job(work)
+        with self._queue_lock:
+            self._queue.append(job)
+        with self._lock:
+            if not job.done:  # else the one before did it along with its own
+                with self._queue_lock:
+                    jobs, self._queue = self._queue, []
+                self._commit(jobs)
+        if job.error is not None:
+            raise job.error
+        return cast(T, job.value)
+
+    def _commit(self, jobs: Sequence[_Job]) -> None:
+        try:
+            with self.write() as db:
+                for job in jobs:
+                    job.do(db)
+        except BaseException as error:
+            for job in jobs:  # nothing of it is on the disk: nobody may believe that it is
+                job.error = job.error or error
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            for job in jobs:
+                job.done = True
+
+    def _writes_here(self) -> bool:
+        """Whether this thread is inside `write`."""
+        return self._owner == threading.get_ident()
 
     def read(self) -> sqlite3.Connection:
         """This thread's own connection for reading: it sees what is committed."""
