@@ -8,8 +8,8 @@ Columns: image, caption; pmcid where it is there
 Checked: dataset card (axiong/pmc_oa) and its loader
 
 Images without a question, for questions.write. caption=true puts the caption into the clinical context: then whoever
-solves the question reads it too. The group is the article (PMC number of the image's name). From the Hub the tables
-train.jsonl, valid.jsonl and test.jsonl are fetched; a local copy may also hold pmc_oa.jsonl.
+solves the question reads it too. The group is the article (PMC number of the image's name). The Hub has held
+train.jsonl, valid.jsonl and test.jsonl, and since pmc_oa.jsonl without splits: either is read.
 
     python loading_scripts/pmc_oa.py --path copy/of/pmc_oa --limit 3
 """
@@ -26,7 +26,8 @@ from medprm_hf.sources import Pictures, hub_files, optional, records, run_script
 
 HUB = "axiong/pmc_oa"
 LICENSE = "by article (PubMed Central Open Access Subset)"
-TABLES = ("train.jsonl", "valid.jsonl", "test.jsonl")
+WHOLE = ("pmc_oa.jsonl",)
+SPLIT = ("train.jsonl", "valid.jsonl", "test.jsonl")
 
 
 def rows(
@@ -38,16 +39,14 @@ def rows(
 ) -> Iterator[dict[str, Any]]:
     """Rows without a question."""
     folder, wanted = Path(path or hub), split_name(split)
-    tables = [folder] if folder.is_file() else hub_files(path, hub, TABLES) or sorted(folder.glob("pmc_oa*.jsonl"))
-    if not tables:
-        raise DataError(f"{folder} holds none of {', '.join(TABLES)}, pmc_oa.jsonl")
+    tables = [folder] if folder.is_file() else _tables(path, hub)
     folder = folder.parent if folder.is_file() else folder
     images = Pictures([folder / "images", folder / "caption_T060_filtered_top4_sep_v0_subfigures", folder],
                       hub_files(path, hub, ["images.zip"]))  # fmt: skip
     found = (
         one
         for table in tables
-        if wanted in (None, split_name(table.stem))
+        if table.name in WHOLE or wanted in (None, split_name(table.stem))
         for one in records(table, columns=("image", "caption"))
     )
     for one in islice(found, limit):
@@ -62,6 +61,16 @@ def rows(
             "source": "pmc_oa",
             "license": LICENSE,
         }
+
+
+def _tables(path: str | None, hub: str) -> list[Path]:
+    for names in (WHOLE, SPLIT):
+        try:
+            if found := hub_files(path, hub, names):
+                return found
+        except DataError:
+            continue
+    raise DataError(f"{path or hub} has none of {', '.join((*WHOLE, *SPLIT))}: give the local copy as path")
 
 
 if __name__ == "__main__":

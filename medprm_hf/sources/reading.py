@@ -124,7 +124,8 @@ def _remote(hub: str | None, config: str | None) -> Iterator[Record]:
             "(`hf auth login`), or download it and give the folder as path"
         ) from error
     for name, rows in splits.items():
-        for number, value in enumerate(rows.decode(False)):
+        plain = rows if rows.features is None else rows.decode(False)  # JSON has no features, and nothing to decode
+        for number, value in enumerate(plain):
             yield Record(value, split_name(name), number, str(name))
 
 

@@ -154,6 +154,8 @@ def test_configurations_and_archives_of_the_hub(tmp_path: Path) -> None:
     assert [r["answer"] for r in open_source("mmlu_med", hub=str(folder), subjects=["anatomy"])] == ["c"]
     layouts_questions.pmc_vqa(tmp_path / "pmc")
     assert len(list(open_source("pmc_vqa", hub=str(tmp_path / "pmc")))) == 2
+    layouts_questions.slake(tmp_path / "slake")
+    assert [r["split"] for r in open_source("slake", hub=str(tmp_path / "slake"))] == ["train", "train", "development"]
     layouts_images.pmc_oa(tmp_path / "oa")
     assert len(list(open_source("pmc_oa", hub=str(tmp_path / "oa"), split="train"))) == 1
 
@@ -161,6 +163,23 @@ def test_configurations_and_archives_of_the_hub(tmp_path: Path) -> None:
 def test_a_hub_out_of_reach_says_the_way_out() -> None:
     with pytest.raises(DataError, match="or download it and give the folder as path"):
         next(open_source("vqa_rad", hub="nobody/nothing-of-this-name"))
+
+
+def test_patchcamelyon_of_the_authors(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="h5py is not installed: pip install h5py")
+    import numpy as np
+
+    stem = tmp_path / "camelyonpatch_level_2_split_valid"
+    with h5py.File(f"{stem}_x.h5", "w") as file:
+        file["x"] = np.random.default_rng(0).integers(0, 255, (3, 96, 96, 3)).astype(np.uint8)
+    with h5py.File(f"{stem}_y.h5", "w") as file:
+        file["y"] = np.array([0, 1, 1], np.uint8).reshape(3, 1, 1, 1)
+    slides = [{"": n, "coord_y": 1, "coord_x": 2, "tumor_patch": True, "center_tumor_patch": True, "wsi": f"w{n // 2}"}
+              for n in range(3)]  # fmt: skip
+    table(Path(f"{stem}_meta.csv"), slides)
+    rows = list(open_source("patchcamelyon", path=str(tmp_path)))
+    assert [row["answer"] for row in rows] == ["no", "yes", "yes"] and {row["split"] for row in rows} == {"development"}
+    assert rows[0]["group"] == rows[1]["group"] != rows[2]["group"] and all(row["image"]["bytes"] for row in rows)
 
 
 # ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
