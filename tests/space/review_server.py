@@ -1,4 +1,4 @@
-"""The whole Space on a port of its own for the review page's tests, in a process that can be killed.
+"""The whole Space on a port of its own for the review page's tests, and Chromium to look at it.
 
 with serving(store) as url: page.goto(url + "#review")
 with browsing() as browser: page = browser.new_page()
@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
+import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,17 +19,6 @@ from typing import Any
 import pytest
 
 from medprm_hf.review.store import ReviewStore, StoreSettings
-
-START = """
-import sys
-from pathlib import Path
-import uvicorn
-from medprm_hf.app.main import build_app
-from medprm_hf.app.settings import AppSettings
-store, port, blind, roles, lang = sys.argv[1:]
-own = {"blind": blind == "1", "roles": Path(roles) if roles else None, "lang": lang, "secret": "tests"}
-uvicorn.run(build_app(AppSettings(store=Path(store), **own)), port=int(port), log_level="warning")
-"""
 
 
 def made_store(path: Path, rows: list[dict[str, Any]], **settings: Any) -> Path:
@@ -71,39 +57,27 @@ def free_port() -> int:
 def serving(
     store: Path, *, blind: bool = False, roles: Path | None = None, lang: str = "en", port: int | None = None
 ) -> Iterator[str]:
-    """The Space in a process of its own; yields its address and ends it."""
+    """The Space in a thread of this process, on a real port; yields its address and stops it."""
+    import uvicorn
+
+    from medprm_hf.app.main import build_app
+    from medprm_hf.app.settings import AppSettings
+
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     port = port or free_port()
-    arguments = [str(store), str(port), "1" if blind else "0", str(roles or ""), lang]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False"}
-    log = store.with_suffix(".log").open("ab")
-    process = subprocess.Popen([sys.executable, "-c", START, *arguments], env=environment, stdout=log, stderr=log)
+    app = build_app(AppSettings(store=store, blind=blind, roles=roles, lang=lang, secret="tests"))
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
     try:
-        url = f"http://127.0.0.1:{port}/"
-        _wait(url, process, store.with_suffix(".log"))
-        yield url
+        end = time.monotonic() + 60
+        while not server.started:
+            assert thread.is_alive() and time.monotonic() < end, "the Space did not start"
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}/"
     finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(10)
-        log.close()
-
-
-def _wait(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if process.poll() is not None:
-            raise AssertionError(f"the Space ended with {process.returncode}: {log.read_text()[-2000:]}")
-        try:
-            with urllib.request.urlopen(url + "review/api/me", timeout=2):
-                return
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError(f"the Space did not answer within {seconds:g} s: {log.read_text()[-2000:]}")
+        server.should_exit = True
+        thread.join(10)
 
 
 @contextmanager

@@ -47,7 +47,7 @@ def test_blind_shows_and_sends_no_signal_before_the_answer(browser: Any, tmp_pat
         context.request.post(url + "review/api/login", data={"name": "ann"})
         page = context.new_page()
         answers: list[Any] = []
-        page.on("response", answers.append)
+        page.on("response", lambda answer: answers.append(answer))  # a builtin is refused
         page.goto(url + "#review")
         page.wait_for_selector(".rv-step[aria-current]")
         page.wait_for_timeout(500)

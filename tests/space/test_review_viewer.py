@@ -47,8 +47,8 @@ def test_zoom_window_level_invert_and_pan_change_the_picture(browser: Any, tmp_p
                 page.keyboard.press(key)
             assert _pixels(page) != before, keys
         box = page.locator(".rv-canvas").bounding_box()
-        page.mouse.move(box["x"] + 200, box["y"] + 200)
         for act in ("wheel", "pan", "window"):
+            page.mouse.move(box["x"] + 200, box["y"] + 200)
             before = _pixels(page)
             if act == "wheel":
                 page.mouse.wheel(0, -400)

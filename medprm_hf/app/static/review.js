@@ -80,7 +80,7 @@ class ReviewPage {
     this.dock.render();
     this.#image(item);
     this.#top();
-    this.list.current();
+    this.list.current(!matchMedia("(max-width: 900px)").matches);
     this.#announce(this.t("item_opened", { n: item.steps.length, open: this.session.openSteps.length }));
   }
 

@@ -66,15 +66,15 @@ export class StepList {
     return this.t(LABELS.find(([sign]) => sign === label)?.[1] ?? "unknown");
   }
 
-  /** Marks the current row and brings it into sight. */
-  current() {
+  /** Marks the current row, gives it the focus and brings it into sight. */
+  current(intoSight = true) {
     this.rows.forEach((row, index) => {
       if (index === this.session.current) row.setAttribute("aria-current", "step");
       else row.removeAttribute("aria-current");
     });
     const row = this.rows[this.session.current];
     row?.focus({ preventScroll: true });
-    row?.scrollIntoView({ block: "nearest" });
+    if (intoSight) row?.scrollIntoView({ block: "nearest" });
   }
 
   #signals(step) {
