@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import medprm_hf
+from medprm_hf.publishing.card import cell
 from medprm_hf.publishing.configs import CONFIGS, STATES
 from medprm_hf.publishing.licences import licence_of
 from medprm_hf.publishing.planning import Plan
@@ -88,7 +89,7 @@ def citation(name: str, repo: str | None) -> str:
 
 
 def _collection(plan: Plan, summary: Summary) -> str:
-    names = ", ".join(dict.fromkeys(one["source"] for one in summary["sources"]))
+    names = ", ".join(dict.fromkeys(cell(one["source"]) for one in summary["sources"]))
     counts = (plan.material.facts.get("run") or {}).get("counts") or {}
     questions = counts.get("questions_in")
     start = f"Images and questions come from: {names}."

@@ -20,12 +20,12 @@ _TAGS = (
     "video|xml"
 )
 _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("markup", re.compile(rf"<\s*/?\s*(?:{_TAGS})(?:\s[^<>]*)?/?\s*>|<!--|<!doctype|<\?xml", re.I)),
-    ("markup", re.compile(r"<\s*(?:script|iframe|svg|img|object|embed)\b", re.I)),
+    ("markup", re.compile(rf"<\s{{0,3}}/?\s{{0,3}}(?:{_TAGS})(?:\s[^<>]{{0,2000}})?/?>|<!--|<!doctype|<\?xml", re.I)),
+    ("markup", re.compile(r"<\s{0,3}(?:script|iframe|svg|img|object|embed)\b", re.I)),
     ("script", re.compile(r"\bjavascript\s*:|\bon(?:error|load|click|mouseover|focus)\s*=|data:text/html", re.I)),
-    ("template", re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\$\{[^}]*\}")),
+    ("template", re.compile(r"\{\{[^{}]{0,200}\}\}|\{%[^%]{0,200}%\}|\$\{[^{}]{0,200}\}")),
     ("chat marker", re.compile(r"<\|[a-z_]+\|>|\[/?INST\]|<<SYS>>|</?s>|\bки\b|<prm>", re.I)),
-    ("chat marker", re.compile(r"^\s*(?:#+\s*)?(?:system|assistant|user|human)\s*:", re.I | re.M)),
+    ("chat marker", re.compile(r"^[ \t]{0,9}(?:#{1,6}[ \t]{0,9})?(?:system|assistant|user|human)\s*:", re.I | re.M)),
     (
         "words to a model",
         re.compile(
@@ -56,12 +56,22 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
 _HIDDEN = {"Cf", "Co", "Cs", "Cn"}
 """Unicode kinds that are not seen: formats, private use, surrogates, unassigned."""
 _PLAIN_CONTROLS = "\n\t\r"
+_BLANKS = re.compile(r"\s{4,}")
+NO_PROSE = "no prose"
 MAX_RUN = 400
 """Characters without a blank, above which a text is no prose."""
 
 
+def tamed(text: str) -> str:
+    """The text with long runs of blanks made short: a pattern that tries them in every way would take hours."""
+    return _BLANKS.sub(lambda run: "\n" if "\n" in run.group() else "   ", text)
+
+
 def suspicions(text: str) -> list[str]:
     """What is suspicious in a text, kind and a short piece of it; empty for plain prose."""
+    text = tamed(text)
+    if max((len(word) for word in text.split()), default=0) > MAX_RUN:
+        return [f"{NO_PROSE}: {MAX_RUN} characters without a blank"]
     found: list[str] = []
     for kind, pattern in _PATTERNS:
         match = pattern.search(text)
@@ -70,8 +80,6 @@ def suspicions(text: str) -> list[str]:
     hidden = [c for c in text if _is_hidden(c)]
     if hidden:
         found.append(f"hidden characters: {', '.join(sorted({f'U+{ord(c):04X}' for c in hidden})[:3])}")
-    if max((len(word) for word in text.split()), default=0) > MAX_RUN:
-        found.append(f"no prose: {MAX_RUN} characters without a blank")
     return found
 
 

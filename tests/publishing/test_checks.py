@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,10 @@ from PIL import Image, PngImagePlugin
 
 from medprm_hf.errors import ConfigError, PublishError
 from medprm_hf.ids import bytes_hash
+from medprm_hf.publishing.checking import check_contribution
+from medprm_hf.publishing.contributions import Contribution, SolutionLine, contribution_id
 from medprm_hf.publishing.findings import Finding, Findings, refuse, refusing
+from medprm_hf.publishing.known import Known
 from medprm_hf.publishing.licences import licence_of
 from medprm_hf.publishing.planning import is_verified, survey
 from medprm_hf.publishing.policy import Policy
@@ -324,6 +328,17 @@ def test_texts_that_are_meant_for_a_machine(text: str, kind: str) -> None:
 )  # fmt: skip
 def test_plain_prose_is_not_suspicious(text: str) -> None:
     assert suspicions(text) == []
+
+
+@pytest.mark.parametrize("text", ["a" * 20_000, " " * 20_000, "\n" * 20_000, "{{" * 10_000, "<a " * 6_000, "< " * 9_000,
+                                  "chart" + " " * 19_000 + "x", "ignore " * 2_800, "record no " * 2_000, "1." * 9_000,
+                                  "Aa Bb " * 3_000, "system:\n" * 2_000])  # fmt: skip
+def test_no_text_takes_long(text: str) -> None:
+    line = SolutionLine(question_id="q1", solution_id="n", steps=[text] * 20, labels=["+"] * 20)
+    one = Contribution("a", contribution_id([line]), "2026-01-02T03:04:05Z", (line,))
+    started = time.process_time()
+    check_contribution(one, {}, Known("org/x", frozenset()))
+    assert time.process_time() - started < 8
 
 
 @given(st.text(alphabet=st.characters(categories=("Ll", "Lu", "Nd", "Zs")), max_size=200))

@@ -34,6 +34,8 @@ LOAD = """
 import json
 from datasets import load_dataset
 rows = load_dataset(*ASKED[:2], split=ASKED[2])
+streamed = list(load_dataset(*ASKED[:2], split=ASKED[2], streaming=True))
+assert [row["solution_id"] for row in streamed] == rows["solution_id"][:]
 if "image" in rows.features:
     rows = rows.map(lambda image: {"size": image.size}, input_columns="image", remove_columns="image")
 print("ROWS" + json.dumps(rows.to_list()))
