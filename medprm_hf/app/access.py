@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from medprm_hf.app.decisions import Join, joining, unchanged
 from medprm_hf.app.identity import Identities, Identity
 from medprm_hf.app.routing import Refusal
 from medprm_hf.app.settings import AppSettings
@@ -19,6 +20,7 @@ class Access:
 
     def __init__(self, settings: AppSettings) -> None:
         self._blind = settings.blind
+        self._store = settings.store
         self._identities = Identities.from_settings(settings)
 
     def seer(self, request: Any) -> Identity:
@@ -27,6 +29,10 @@ class Access:
         if self._blind and not found.may("adjudicator"):
             raise Refusal(403, "blind", "review is blind here: only adjudicators see labels before they are given")
         return found
+
+    def join(self, request: Any) -> Join:
+        """Puts people's decisions into rows, for those who may review; visitors see the dataset as it is."""
+        return joining(self._store) if self.seer(request).may("reviewer") else unchanged
 
     def proposer(self, request: Any) -> Identity:
         """Whoever may open a pull request; Refusal (401 or 403) else."""

@@ -16,7 +16,10 @@ SPACE_FILES = ("README.md", "requirements.txt", "app.py")
 
 def serve(host: str, port: int, given: dict[str, Any]) -> None:
     """Serves until it is stopped; `given` goes before the MEDPRM_* variables."""
-    run(replace(AppSettings.from_env(), **given), host, port)
+    settings = replace(AppSettings.from_env(), **given)
+    if settings.store == AppSettings.store and settings.dataset is not None and settings.dataset.is_dir():
+        settings = replace(settings, store=settings.dataset / settings.store)  # where `medprm review RUN` puts it
+    run(settings, host, port)
 
 
 def run(settings: AppSettings, host: str, port: int) -> None:

@@ -22,6 +22,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from medprm_hf.app.access import Access
+from medprm_hf.app.decisions import Join, unchanged
 from medprm_hf.app.routing import Careful, Refusal, json_body
 from medprm_hf.app.settings import AppSettings
 from medprm_hf.app.tables import Table, Tables
@@ -64,8 +65,8 @@ def router(settings: AppSettings, tables: Tables | None = None) -> APIRouter:
 
     @routes.get("/row")
     async def row(request: Request, dataset: int = 0, place: int = 0) -> JSONResponse:
-        access.seer(request)
-        return JSONResponse(await asyncio.to_thread(whole_row, opened.table(dataset), place))
+        join = await asyncio.to_thread(access.join, request)
+        return JSONResponse(await asyncio.to_thread(whole_row, opened.table(dataset), place, join))
 
     @routes.get("/image")
     async def image(request: Request, dataset: int = 0, place: int = 0) -> Response:
@@ -161,9 +162,9 @@ WHOLE = (
 )  # fmt: skip
 
 
-def whole_row(table: Table, place: int) -> dict[str, Any]:
-    """One row as in the card: each step with all that is known of it."""
-    (row,) = table.rows([place], None)
+def whole_row(table: Table, place: int, join: Join = unchanged) -> dict[str, Any]:
+    """One row as in the card: each step with all that is known of it, people's decisions put in."""
+    (row,) = map(join, table.rows([place], None))
     texts = row.get("steps") or []
     columns = {name: _per_step(row, name, len(texts)) for name in STEPPED}
     labels = final(row)

@@ -49,16 +49,16 @@ def router(settings: AppSettings, tables: Tables | None = None, exports: Exports
 
     @routes.get("/told")
     async def beforehand(request: Request, format: str, dataset: int = 0) -> JSONResponse:
-        access.seer(request)
-        return JSONResponse(await asyncio.to_thread(told, opened.table(dataset), format))
+        join = await asyncio.to_thread(access.join, request)
+        return JSONResponse(await asyncio.to_thread(told, opened.table(dataset), format, join))
 
     @routes.post("/write")
     async def write(request: Request) -> JSONResponse:
-        access.seer(request)
+        join = await asyncio.to_thread(access.join, request)
         body = await _object(request)
         table, name = opened.table(body.get("dataset", 0)), check_format(body.get("format"))
         only, images = str(body.get("only", "all")), bool(body.get("images", True))
-        job = await asyncio.to_thread(written.write, table, name, only, images)
+        job = await asyncio.to_thread(written.write, table, name, only, images, join)
         size = job.file.stat().st_size
         return JSONResponse({"job": job.name, "file": job.file.name, "bytes": size, "report": job.report})
 

@@ -16,12 +16,13 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from medprm_hf.app.decisions import Join, Row, unchanged
 from medprm_hf.app.routing import Refusal
 from medprm_hf.app.tables import Table
 from medprm_hf.errors import DataError
@@ -33,6 +34,11 @@ from medprm_hf.schema import BY_NAME, Label
 FEATURED = {"visualprm": "visualprm.jsonl", "steps-jsonl": "steps.jsonl", "medprm": "medprm.json"}
 """The formats that are offered first, and the names of their files."""
 CHOICES = ("all", "approved")
+APPROVAL = (
+    "question_id", "solution_id", "question", "options", "image_sha256", "steps", "needs_review", "review_labels",
+    "reviews", "keep",
+)  # fmt: skip
+"""Columns that say whether a solution is approved."""
 STAYS = 900.0
 """Seconds that a written file waits to be fetched."""
 AT_ONCE = 2
@@ -40,9 +46,8 @@ AT_ONCE = 2
 _QUIET = {"image_sha256", "image_notes", "errors", "extra", "question_status", "question_reason"}
 """Columns whose loss nobody misses."""
 
-Row = dict[str, Any]
-Join = Callable[[Row], Row]
-"""A row with the decisions of the review store put in."""
+MOST_COUNTED = 20_000
+"""Rows up to which approved solutions are counted beforehand, people's decisions included."""
 
 
 def formats() -> list[dict[str, Any]]:
@@ -73,13 +78,12 @@ def check_format(name: Any) -> str:
     return name
 
 
-def told(table: Table, name: str) -> dict[str, Any]:
-    """What a format will not hold of this dataset, before anything is written."""
+def told(table: Table, name: str, join: Join = unchanged) -> dict[str, Any]:
+    """What a format will not hold of this dataset, before anything is written. `approved`: null if not counted."""
     one = open_format(check_format(name))
     held = set(kept(one)) | _QUIET
     lost = [column for column in table.filled() if column in BY_NAME and column not in held]
     index = table.index()
-    approved = index.flags.get("review:approved")
     dropped = index.flags.get("kept:no")
     return {
         "format": name,
@@ -87,8 +91,18 @@ def told(table: Table, name: str) -> dict[str, Any]:
         "columns": [{"name": column, "text": BY_NAME[column].text} for column in lost],
         "losses": list(one.losses),
         "rows": index.rows - (int(dropped.sum()) if dropped is not None and name != "raw-json" else 0),
-        "approved": int(approved.sum()) if approved is not None else 0,
+        "approved": approved(table, join),
     }
+
+
+def approved(table: Table, join: Join) -> int | None:
+    """How many solutions are approved; None where that would take reading a large dataset."""
+    index = table.index()
+    if join is unchanged:
+        return int(index.flags["review:approved"].sum()) if index.rows else 0
+    if index.rows > MOST_COUNTED:
+        return None
+    return sum(is_approved(join(row)) for row in table.rows(range(index.rows), APPROVAL))
 
 
 def is_approved(row: Mapping[str, Any]) -> bool:
@@ -105,6 +119,14 @@ def is_approved(row: Mapping[str, Any]) -> bool:
     return any(known) and not open_steps and row.get("keep") is not False and row.get("question_verdict") != "reject"
 
 
+def rows_of(table: Table, only: str, join: Join = unchanged) -> Iterator[Row]:
+    """The rows that are written, people's decisions put in."""
+    for row in table.stream():
+        joined = join(row)
+        if only == "all" or is_approved(joined):
+            yield {name: value for name, value in joined.items() if name != "question_verdict"}
+
+
 @dataclass
 class Job:
     """One written export."""
@@ -118,13 +140,12 @@ class Job:
 class Exports:
     """Writes exports into a folder of its own, and forgets each after a while."""
 
-    def __init__(self, join: Join | None = None) -> None:
+    def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="medprm-export-"))
-        self._join = join or (lambda row: row)
         self._jobs: dict[str, Job] = {}
         self._room = threading.BoundedSemaphore(AT_ONCE)
 
-    def write(self, table: Table, name: str, only: str = "all", images: bool = True) -> Job:
+    def write(self, table: Table, name: str, only: str = "all", images: bool = True, join: Join = unchanged) -> Job:
         """Writes one file (a zip with its images where it has any); Refusal (503) where too many are under way."""
         check_format(name)
         if only not in CHOICES:
@@ -137,19 +158,12 @@ class Exports:
             folder = self.folder / key
             folder.mkdir(parents=True)
             file = folder / file_name(name)
-            report = write(self._rows(table, only), file, name, images="files" if images else "none")
+            report = write(rows_of(table, only, join), file, name, images="files" if images else "none")
             job = Job(key, _packed(file), _plain(report))
             self._jobs[key] = job
             return job
         finally:
             self._room.release()
-
-    def _rows(self, table: Table, only: str) -> Iterator[Row]:
-        for row in table.stream():
-            joined = self._join(row)
-            if only == "all" or is_approved(joined):
-                joined.pop("question_verdict", None)
-                yield joined
 
     def job(self, name: str) -> Job:
         """A written export; Refusal (404) where it is gone."""

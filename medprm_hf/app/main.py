@@ -9,9 +9,11 @@ The page is Gradio's frame (tabs, login, `gradio_client`); what stands in the ta
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -40,6 +42,7 @@ def build_app(settings: AppSettings) -> FastAPI:
     import gradio as gr
     from fastapi import FastAPI
 
+    from medprm_hf.app.filling import Filling
     from medprm_hf.app.identity import Identities
     from medprm_hf.app.score_api import ScoreRoutes
     from medprm_hf.app.statics import Statics
@@ -47,7 +50,14 @@ def build_app(settings: AppSettings) -> FastAPI:
 
     # One secret for all parts, so that what one signs the other reads.
     settings = replace(settings, secret=settings.secret or secrets.token_hex(32))
-    app = FastAPI(title=settings.title, docs_url=None, redoc_url=None, openapi_url=None)
+    filling = Filling(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        asyncio.get_running_loop().call_later(1.0, filling.begin)
+        yield
+
+    app = FastAPI(title=settings.title, docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
     Identities.from_settings(settings).attach(app)
     scoring = ScoreRoutes(settings)
     app.include_router(scoring.router())

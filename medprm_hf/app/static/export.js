@@ -54,7 +54,7 @@ class ExportTab {
     const choice = (value, count) => h("label", { class: "choice" },
       h("input", { type: "radio", name: "export-only", value, checked: this.only === value, onchange: () => { this.only = value; this.done = null; this.drawRight(); } }),
       h("span", {}, h("span", { class: "strong" }, t(`export.only_${value}`)), h("span", { class: "small quiet" }, t(`export.only_${value}_how`))),
-      told && h("span", { class: "count number quiet" }, count.toLocaleString()));
+      told && count !== null && h("span", { class: "count number quiet" }, count.toLocaleString()));
     const known = rest.some((one) => one.id === this.format);
     fill(this.left, h("div", { class: "card stack" },
       this.datasets.length > 1 && h("div", {}, h("label", { htmlFor: "export-dataset" }, t("export.dataset")),
@@ -84,12 +84,12 @@ class ExportTab {
     if (!told) return;
     const count = this.only === "approved" ? told.approved : told.rows;
     fill(this.right, h("div", { class: "card stack" },
-      h("div", {}, h("h2", {}, told.file), h("p", { class: "quiet" }, t("export.count", { count: count.toLocaleString() }))),
+      h("div", {}, h("h2", {}, told.file), count !== null && h("p", { class: "quiet" }, t("export.count", { count: count.toLocaleString() }))),
       this.missing(told),
       h("div", { class: "row" },
-        h("button", { type: "button", class: "primary", id: "export-run", disabled: this.busy || !count, onclick: () => this.write(true) }, this.busy ? t("export.writing") : t("export.download")),
-        this.repo && h("button", { type: "button", disabled: this.busy || !count, title: this.repo, onclick: () => this.propose() }, t("export.propose", { repo: this.repo }))),
-      !count && h("p", { class: "quiet" }, t(this.only === "approved" ? "export.none_approved" : "export.none"))),
+        h("button", { type: "button", class: "primary", id: "export-run", disabled: this.busy || count === 0, onclick: () => this.write(true) }, this.busy ? t("export.writing") : t("export.download")),
+        this.repo && h("button", { type: "button", disabled: this.busy || count === 0, title: this.repo, onclick: () => this.propose() }, t("export.propose", { repo: this.repo }))),
+      count === 0 && h("p", { class: "quiet" }, t(this.only === "approved" ? "export.none_approved" : "export.none"))),
     this.done && this.report(this.done));
   }
 
