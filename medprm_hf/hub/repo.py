@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 import medprm_hf.hub.committing as committing
@@ -127,7 +127,7 @@ class HubRepo:
 
     def fetch(self, path: str, to: Path, revision: str = "main") -> Path:
         """Writes one file to `to` (in it, where `to` is a folder); it is there whole or not at all."""
-        target = to / path if to.is_dir() else to
+        target = _below(to, path) if to.is_dir() else to
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".medprm-hub-", dir=target.parent) as folder:
             os.replace(self._download(path, revision, Path(folder)), target)
@@ -152,14 +152,14 @@ class HubRepo:
                     f"{len(lost)} of {len(wanted)} files of {self.name} did not arrive: try again", "connection"
                 )
             for path in wanted:
-                (to / path).parent.mkdir(parents=True, exist_ok=True)
+                _below(to, path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.move(Path(folder) / path, to / path)
         return [to / path for path in wanted]
 
     def fetch_all(self, paths: Sequence[str], folder: Path, revision: str = "main") -> None:
         """Writes these files below a folder, several at once; each is there whole or not at all."""
         for path in paths:
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            _below(folder, path).parent.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="medprm-hub") as pool:
             for _ in pool.map(lambda path: self.fetch(path, folder / path, revision), paths):
                 pass
@@ -277,3 +277,10 @@ class HubRepo:
         )
         with asking(place, what):
             return tries(ask)
+
+
+def _below(folder: Path, path: str) -> Path:
+    """Where a repo's file lies in a folder; a path that leads out of it is refused."""
+    if path.startswith("/") or ".." in PurePosixPath(path).parts:
+        raise HubError(f"{path!r} leads out of the folder it would be written to: it is not fetched", "refused")
+    return folder / path

@@ -120,9 +120,11 @@ class Checkpoints:
 
     def push(self, finished: bool = False, last: bool = False) -> int:
         """Commits what the branch lacks; gives the number of groups. HubError where the Hub says no."""
+        directory = self.run.directory
+        if not (directory / "shards").is_dir() and not (directory / JOURNAL).is_file():
+            return 0  # nothing is done yet, and perhaps the recipe cannot work
         with self._turn, quiet():
             self._new = 0
-            directory = self.run.directory
             waiting = (g for g in hub_files.groups(directory, self._stages, finished) if not self._is_there(g))
             count = 0
             while batch := list(islice(waiting, _AT_ONCE)):
@@ -233,24 +235,28 @@ def _bring_file(repo: HubRepo, name: str, directory: Path, head: str) -> None:
 
 def _only_run(repo: HubRepo, name: str) -> str:
     """The branch of the run to bring to an empty directory of this name."""
-    found = [branch for branch in repo.branches() if branch.startswith("run-")]
-    if not found:
+    branches = [branch for branch in repo.branches() if branch.startswith("run-")]
+    named = {branch: its for branch in branches if (its := _name_of(repo, branch)) is not None}
+    if not named:
         raise HubError(
             f"{repo.name} holds no run (no branch run-…): push one with `medprm build RECIPE --hub {repo.name}`", "file"
         )
-    named = {branch: _name_of(repo, branch) for branch in found} if len(found) > 1 else {found[0]: name}
-    fitting = [branch for branch, its in named.items() if its == name]
+    fitting = [branch for branch, its in named.items() if its == name] or list(named)
     if len(fitting) != 1:
         told = ", ".join(f"{branch} ({its})" for branch, its in named.items())
-        raise ConfigError(f"{repo.name} holds several runs: {told}; name one: --hub {repo.name}@{found[0]}")
+        raise ConfigError(f"{repo.name} holds several runs: {told}; name one: --hub {repo.name}@{next(iter(named))}")
     return fitting[0]
 
 
-def _name_of(repo: HubRepo, branch: str) -> str:
+def _name_of(repo: HubRepo, branch: str) -> str | None:
+    """Name of the run that a branch holds; None where nothing was pushed to it yet."""
     try:
-        return parse(yaml.safe_load(repo.read(RECIPE, branch)), (), where=f"{repo.name}@{branch}").name
-    except MedPRMError:
-        return "?"
+        text = repo.read(RECIPE, branch)
+    except HubError as error:
+        if error.kind == "file":
+            return None
+        raise
+    return parse(yaml.safe_load(text), (), where=f"{repo.name}@{branch}").name
 
 
 def _stamp(file: Path) -> tuple[int, int]:

@@ -148,6 +148,13 @@ def test_a_pull_request_that_clashes_is_refused_and_can_be_closed(hub: TestHub) 
     assert (owner.pull_request(1).status, owner.pull_request(1).comments) == ("closed", ("Superseded.",))
 
 
+def test_no_file_is_written_outside_the_folder_that_was_named(hub: TestHub, tmp_path: Path) -> None:
+    repo = hub.repo()
+    for path in ("../x", "a/../../x", "/etc/x"):
+        with pytest.raises(HubError, match="leads out of the folder"):
+            repo.fetch_all([path], tmp_path)
+
+
 def test_a_large_file_is_read_by_range(hub: TestHub) -> None:
     from huggingface_hub import HfFileSystem
 
