@@ -13,6 +13,7 @@ happened on the way. Held in memory is one group and one shard. The folder appea
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -41,6 +42,7 @@ tags: [process-reward-model, medprm-hf{simulated}]
 medprm_schema_version: {version}
 configs:
 - config_name: default
+  description: rows {digest}
   data_files:
   - split: train
     path: data/*.parquet
@@ -70,11 +72,22 @@ def write_dataset(run: Run, unsolved: Unsolved = lambda row: None) -> int:
         name=run.recipe.name,
         recipe=run.recipe.fingerprint(),
         version=SCHEMA_VERSION,
+        digest=digest_of(folder / "data"),
         simulated=", simulated" if simulated else "",
         note=_SIMULATED if simulated else "",
     )
     write_text(folder / "README.md", card)
     return rows
+
+
+def digest_of(folder: Path) -> str:
+    """A hash of the files' content. It stands in the card because `load_dataset` keeps what it has loaded of a local
+    folder by the text of its card alone: without it, a run that was built again would load as it was before."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.glob("*.parquet")):
+        with file.open("rb") as content:
+            digest.update(hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()[:16]
 
 
 def solved_tables(run: Run, unsolved: Unsolved) -> Iterator[pa.Table]:

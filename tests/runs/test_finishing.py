@@ -111,6 +111,17 @@ def test_the_dataset_carries_its_version_and_loads(recipe: Recipe, tmp_path: Pat
     assert list(streamed) == table.to_list()
 
 
+def test_a_run_that_was_built_again_loads_as_it_is_now(recipe: Recipe, tmp_path: Path) -> None:
+    for k in (4, 2):
+        rollout = type(recipe.rollout)(backend=SOLVER, k=k)
+        build_run(tmp_path / "run", recipe.model_copy(update={"rollout": rollout}))
+        for streaming in (False, True):  # one cache: what was loaded before must not come back
+            table = load_dataset(
+                str(tmp_path / "run" / "dataset"), split="train", streaming=streaming, cache_dir=str(tmp_path / "cache")
+            )
+            assert {total for row in table for total in row["rollout_total"]} == {k}
+
+
 def test_questions_alone_make_a_dataset_too(recipe: Recipe, tmp_path: Path) -> None:
     only = recipe.model_copy(update={"stages": ("questions",)})
     report = build_run(tmp_path / "run", only)
