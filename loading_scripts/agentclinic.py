@@ -10,7 +10,8 @@ Columns: OSCE_Examination (Objective_for_Doctor, Patient_Actor, Physical_Examina
 Checked: the authors' files (SamuelSchmidgall/AgentClinic: medqa, medqa_extended, nejm, nejm_extended)
 
 A case becomes a consultation: the earlier turns stand in `turns` (the model is the doctor), the last one asks for the
-diagnosis. NEJM cases have options and a picture; without the picture the row is left out with that reason.
+diagnosis. NEJM cases have options and a picture; without the picture the row is left out with that reason. The
+extended files hold the cases of the others too: name one file, or let the questions stage drop what comes twice.
 
     python loading_scripts/agentclinic.py --path agentclinic_medqa.jsonl --limit 3
 """

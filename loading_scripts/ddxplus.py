@@ -6,11 +6,12 @@ Needs: the English release of figshare (release_{train,validate,test}_patients, 
     asked that the copy on the Hub be taken down, so none is read by default
 Columns: AGE, SEX, PATHOLOGY, EVIDENCES, INITIAL_EVIDENCE, DIFFERENTIAL_DIAGNOSIS; of release_evidences.json
     question_en, value_meaning, possible-values
-Checked: the authors' README and converter (mila-iqia/ddxplus)
+Checked: the authors' README and converter (mila-iqia/ddxplus), and the English release_evidences.json
 
 The evidences are put into words by release_evidences.json. form=case gives them as the clinical context, form=turns
 as a consultation. The options are the right disease and the likeliest others of the patient's differential
-(options=0: an open question). Every patient is synthetic, and its own group.
+(options=0: an open question). Every patient is synthetic, and its own group; patients of one disease read alike, so
+the questions stage may take some for duplicates.
 
     python loading_scripts/ddxplus.py --path copy/of/ddxplus --split test --limit 3
 """

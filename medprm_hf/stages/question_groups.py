@@ -61,7 +61,8 @@ class Groups:
         if look:
             self._union(group, "i:" + look)
         shown = " ".join([row["question"] or "", *(row.get("options") or ())])
-        context = row.get("clinical_context") or ""
+        told = [row.get("clinical_context") or "", *(turn["text"] for turn in row.get("turns") or ())]
+        context = " ".join(told)  # consultations end in the same question: what was said before tells them apart
         self._texts.append(_Asked(name, look or "", shown, f"{shown} {context}", str(row.get("answer")).casefold()))
 
     def learnt(self) -> dict[str, Any]:

@@ -145,6 +145,26 @@ def test_a_consultation_has_turns_and_the_model_is_the_doctor(tmp_path: Path) ->
     assert {"role": "user", "text": "Forehead."} in case["turns"]
 
 
+def test_consultations_that_end_alike_are_not_one_question(tmp_path: Path) -> None:
+    from medprm_hf import Questions
+    from tests.sources.layouts_questions import agentclinic
+
+    agentclinic(tmp_path)
+    (case,) = [json.loads(line) for line in (tmp_path / "agentclinic_medqa.jsonl").read_text().splitlines()]
+    cases = []
+    for number in range(12):
+        other = json.loads(json.dumps(case))
+        words = " ".join(f"complaint{number}x{n}" for n in range(60))
+        other["OSCE_Examination"]["Patient_Actor"]["History"] = words
+        cases.append(other)
+    lines(tmp_path / "agentclinic_medqa.jsonl", [*cases, cases[0]])
+    rows = list(open_source("agentclinic", path=str(tmp_path / "agentclinic_medqa.jsonl")))
+    table = {name: [row[name] for row in rows] for name in rows[0]}
+    out = Questions(identifiers="ignore", splits={"train": 0.5, "test": 0.5})(table)
+    assert out["question_status"] == ["kept"] * 12 + ["dropped"]
+    assert set(out["split"][:12]) == {"train", "test"}
+
+
 def test_ddxplus_in_words(tmp_path: Path) -> None:
     (row, *_) = rows_of("ddxplus", tmp_path, options=2)
     assert row["answer"] == "URTI" and set(row["options"]) == {"URTI", "Bronchitis"}
