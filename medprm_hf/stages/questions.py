@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from medprm_hf.backends import open_backend
@@ -92,7 +93,7 @@ class Questions(QuestionsSpec):
     def __call__(self, batch: Mapping[str, list[Any]]) -> Batch:
         """Adds status, reason and split to each question of the batch."""
         rows = [self._masked(row) for row in rows_of(self, batch)]
-        known = json.loads(self.learnt or self.learn([dict(batch)]))
+        known = _known(self.learnt or self.learn([dict(batch)]))
         if self.write.backend:
             rows = write_questions(self.write, rows)
         return columns_of(self, rows, [self._row(row, known) for row in rows])
@@ -144,6 +145,13 @@ class Questions(QuestionsSpec):
         options = [mask(option) for option in row.get("options") or []]
         turns = [{**turn, "text": mask(turn["text"])} for turn in row.get("turns") or []] or row.get("turns")
         return {**row, **texts, "options": options, "turns": turns}
+
+
+@lru_cache(maxsize=2)
+def _known(learnt: str) -> dict[str, Any]:
+    """What was learnt of the run; of 100,000 questions it is megabytes, and every shard asks for it."""
+    found: dict[str, Any] = json.loads(learnt)
+    return found
 
 
 def _good(writer: Any) -> str:
