@@ -304,3 +304,15 @@ def test_journal_and_ledger_travel_and_are_joined(hub: TestHub, tmp_path: Path) 
     assert (tmp_path / "b" / "spent.jsonl").read_text() == '{"by": "a"}\n{"by": "a"}\n{"by": "b"}\n'
     assert bring(tmp_path / "c", target(hub, where.repo.name, journal=False)) == 0
     assert not (tmp_path / "c" / "journal.sqlite").exists()
+
+
+@pytest.mark.slow
+def test_the_run_does_not_wait_for_a_slow_hub(hub: TestHub, tmp_path: Path) -> None:
+    run, where = Run.open(tmp_path / "a", recipe(tmp_path)), target(hub, hub.name(), every=0.05)
+    with Checkpoints(run, where) as checkpoints:
+        first = where.repo.head(checkpoints.branch)
+        hub.fault("commit", None, seconds=8)
+        assert run.build(checkpoints.counting(lambda *_: time.sleep(0.05))) == 15
+        assert any("/commit/" in path for _, path, _ in hub.asked(where.repo.name)), "a push has begun"
+        assert where.repo.head(checkpoints.branch) == first, "and has not ended"
+    assert "shards/select/00002.json" in where.repo.files(checkpoints.branch)
