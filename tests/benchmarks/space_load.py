@@ -1,12 +1,12 @@
 """Load on the review store: 30 simulated reviewers over HTTP on 100,000 open steps, and a server that is killed.
 
-    python -m tests.benchmarks.space_load --json                 100,000 open steps, 30 people, 2 s a step: 10 minutes' worth
+    python -m tests.benchmarks.space_load --json           100,000 open steps, 30 people, 2 s a step: 10 minutes' worth
     python -m tests.benchmarks.space_load --minutes 1 --steps 10000
 
 A real uvicorn server runs the real routes in a process of its own. What 30 people who take 2 s a step decide in
 `--minutes` minutes is replayed in three phases:
 
-    pace     at their own pace, for a tenth of the time: the delays that a person feels
+    pace     at their own pace, for a tenth of the time: the delays that a person feels; they come one after another
     dense    the rest of the decisions, ten times as dense
     full     as fast as the server answers, for 20 seconds
 
@@ -153,6 +153,7 @@ async def reviewer(team: Team, name: str, token: str, rng: np.random.Generator) 
     import aiohttp
 
     headers = {"authorization": f"Bearer {token}"}
+    await asyncio.sleep(float(rng.uniform(0, 3 * team.wait)))  # nobody comes in the very same moment
     async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=30)) as session:
         while time.monotonic() < team.stop:
             begun = time.monotonic()
