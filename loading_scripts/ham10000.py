@@ -5,7 +5,7 @@ Licence: CC BY-NC 4.0
 Redistribution: no; non-commercial use with attribution
 Needs: nothing to sign; the copy on the Hub is not the authors' (Harvard Dataverse, doi 10.7910/DVN/DBW86T, is)
 Columns: image_id, lesion_id, dx, age, sex, localization; on the Hub also image
-Checked: dataset card (marmal88/skin_cancer, dataset_info); HAM10000_metadata.csv by public code that reads it
+Checked: dataset card (marmal88/skin_cancer, dataset_info); HAM10000_metadata(.csv) by public code that reads it
 
 The group is the lesion: several images show one. The Hub's split puts images of one lesion into several splits; the
 questions stage sees to that. ask=none gives rows without a question. The local copy is HAM10000_metadata.csv beside
@@ -55,7 +55,7 @@ def rows(
     folder = folder.parent if folder.is_file() else folder
     images = Pictures([folder / name for name in _FOLDERS])
     needed = ("image_id", "lesion_id", "dx")
-    for record in islice(records(path, hub, columns=needed, only=split, tables=_tables(path)), limit):
+    for record in islice(records(_table(path), hub, columns=needed, only=split), limit):
         name, dx = f"ham10000-{record['image_id']}", text(record["dx"]).casefold()
         label = CLASSES.get(_HUB_NAMES.get(dx, dx), optional(record["dx"]))
         held = picture(record["image"]) if "image" in record.value else images.cell(f"{record['image_id']}.jpg")
@@ -72,9 +72,10 @@ def rows(
         }
 
 
-def _tables(path: str | None) -> tuple[str, ...]:
-    """The authors' metadata where it is there; Kaggle's folder also holds tables of pixels."""
-    return ("HAM10000_metadata",) if path and list(Path(path).glob("HAM10000_metadata*")) else ()
+def _table(path: str | None) -> str | None:
+    """The authors' metadata where it is there (Dataverse's has no suffix); Kaggle's folder also holds other tables."""
+    named = [Path(path or ".") / name for name in ("HAM10000_metadata.csv", "HAM10000_metadata")]
+    return next((str(file) for file in named if path and file.is_file()), path)
 
 
 if __name__ == "__main__":

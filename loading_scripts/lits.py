@@ -4,7 +4,7 @@ Licence: CC BY-NC-ND 4.0
 Redistribution: no; non-commercial, unchanged
 Needs: registration at the challenge; a local copy with volume-N.nii and segmentation-N.nii (or .nii.gz); nibabel
 Columns: voxels of the volume; of the segmentation 0 background, 1 liver, 2 tumour
-Checked: the paper and public descriptions of the files; not against the files. Confirm the licence where you got them
+Checked: the paper and public code that reads the files; not against the files. Confirm the licence where you got them
 
 Two rows a volume at most: the slice with most tumour, and the slice with most liver of those without tumour; each asks
 whether a tumour is seen. A volume without segmentation (the test set) gives its middle slice and no question, and so
@@ -44,8 +44,8 @@ def rows(path: str, limit: int | None = None, ask: str = "label", window: str = 
 
 
 def _rows(number: int, file: Path, asked: bool, window: str) -> Iterator[dict[str, Any]]:
-    outlined = file.with_name(file.name.replace("volume-", "segmentation-"))
-    for place, answer in _chosen(outlined) if outlined.is_file() else [(None, None)]:
+    outlined = _outlines(file)
+    for place, answer in _chosen(outlined) if outlined else [(None, None)]:
         name = f"lits-{number}" if place is None else f"lits-{number}-{place}"
         known = asked and answer is not None and place is not None
         yield {
@@ -58,6 +58,13 @@ def _rows(number: int, file: Path, asked: bool, window: str) -> Iterator[dict[st
             "source": "lits",
             "license": LICENSE,
         }
+
+
+def _outlines(file: Path) -> Path | None:
+    """The segmentation beside a volume, or (Kaggle) in segmentations/ beside volumes/."""
+    name = file.name.replace("volume-", "segmentation-")
+    places = (file.with_name(name), file.parent.parent / "segmentations" / name)
+    return next((place for place in places if place.is_file()), None)
 
 
 def _chosen(outlined: Path) -> list[tuple[int | None, str | None]]:

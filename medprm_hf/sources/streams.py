@@ -21,13 +21,16 @@ Keyed = tuple[str | None, Any]
 
 
 def suffix_of(file: Path) -> str:
-    """`.csv` for a.csv and a.csv.gz."""
+    """`.csv` for a.csv and a.csv.gz; empty for what has none."""
     return Path(file.name.removesuffix(".gz")).suffix.lower()
 
 
 def stream(file: Path) -> Iterator[Keyed]:
-    """(key or null, record) of every record, in file order; raises DataError with the file and the place."""
-    kind = suffix_of(file)
+    """(key or null, record) of every record, in file order; a file without suffix (Dataverse, figshare) is CSV.
+
+    Raises DataError with the file and the place.
+    """
+    kind = suffix_of(file) or ".csv"
     if kind == ".parquet":
         yield from ((None, row) for row in _parquet(file))
         return

@@ -243,6 +243,22 @@ def test_chest_options_are_wrong_for_certain() -> None:
     assert finding_columns("x", dict.fromkeys(FINDINGS, ""))["question"] is None
 
 
+def test_other_places_of_the_same_files(tmp_path: Path) -> None:
+    """Dataverse's metadata without a suffix; Kaggle's LiTS in two folders."""
+    options = LAYOUTS["ham10000"](tmp_path / "ham")
+    expected = list(open_source("ham10000", **options))
+    (tmp_path / "ham" / "HAM10000_metadata.csv").rename(tmp_path / "ham" / "HAM10000_metadata")
+    assert list(open_source("ham10000", **options)) == expected
+    (tmp_path / "lits").mkdir()
+    options = LAYOUTS["lits"](tmp_path / "lits")
+    expected = list(open_source("lits", **options))
+    for kind in ("volume", "segmentation"):
+        (tmp_path / "lits" / f"{kind}s").mkdir()
+        for file in list((tmp_path / "lits").glob(f"{kind}-*.nii")):
+            file.rename(tmp_path / "lits" / f"{kind}s" / file.name)
+    assert list(open_source("lits", **options)) == expected
+
+
 def test_split_and_limit(tmp_path: Path) -> None:
     assert [row["split"] for row in rows_of("vqa_rad", tmp_path, split="test")] == ["test"]
     assert len(rows_of("vqa_rad", tmp_path, limit=1)) == 1
