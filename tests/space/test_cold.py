@@ -57,9 +57,10 @@ def environment_of(folder: Path, wheels: Path) -> Path:
         text=True,
         check=True,
     ).stdout.strip()
-    (Path(site) / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
     install = [python, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--find-links", str(wheels)]
     subprocess.run([*install, "-r", "requirements.txt"], cwd=folder, check=True, timeout=300)
+    # Lent only now: pip must not find the checkout's own medprm-hf.
+    (Path(site) / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
     return python
 
 
