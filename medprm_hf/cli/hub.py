@@ -18,6 +18,7 @@ def import_(
         typer.Option("--set", metavar="KEY=VALUE", help="Option of the source, such as path=copy/of/vqa-rad."),
     ] = [],  # noqa: B006
     limit: Annotated[int | None, typer.Option(min=1, help="Read only the first N rows.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a table that is there.")] = False,
 ) -> None:
     """Turn a published dataset, or a folder of your own, into a question table; says what is skipped and why.
 
@@ -26,12 +27,12 @@ def import_(
     Example: medprm import vqa_rad --set split=train --limit 200 --out questions.parquet
     """
     from medprm_hf.loading import scripts_folder
-    from medprm_hf.runs.importing import import_source
+    from medprm_hf.runs.importing import import_words
     from medprm_hf.sources.commands import listing, options_of
 
     if source is None:
         return typer.echo("\n".join(listing(scripts_folder())))
-    report = import_source(source, options_of(settings), out or Path(f"{source}.parquet"), limit)
+    report = import_words(source, options_of(settings), out or Path(f"{source}.parquet"), limit, force)
     typer.echo("\n".join(report.lines()))
     raise typer.Exit(report.kept == 0)
 

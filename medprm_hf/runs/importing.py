@@ -70,14 +70,36 @@ class Imported:
         return said
 
 
-def import_source(name: str, options: dict[str, Any], out: Path, limit: int | None = None) -> Imported:
+def import_words(name: str, options: dict[str, Any], out: Path, limit: int | None, force: bool) -> Imported:
+    """`medprm import SOURCE`: shows how far it is, and replaces no table unless it is told to."""
+    from rich.console import Console
+
+    if out.exists() and not force:
+        raise ConfigError(f"{out} is there already: name another file with --out, or say --force")
+    with Console(stderr=True).status(f"reading {name}") as status:
+
+        def tell(count: int) -> None:
+            status.update(f"reading {name}: {count:,} rows")
+
+        return import_source(name, options, out, limit, tell)
+
+
+def import_source(
+    name: str,
+    options: dict[str, Any],
+    out: Path,
+    limit: int | None = None,
+    tell: Callable[[int], None] = lambda count: None,
+) -> Imported:
     """Writes the rows of a source to `out` (.parquet or .jsonl); `limit` takes the first that many.
+
+    `tell` hears now and then how many rows were read.
 
     Raises ConfigError for an unknown source, option or suffix, DataError where the source cannot be read.
     """
     if out.suffix not in (".parquet", ".jsonl"):
         raise ConfigError(f"--out {out}: write questions.parquet or questions.jsonl")
-    rows = islice(open_source(name, **options), limit)
+    rows = _told(islice(open_source(name, **options), limit), tell)
     report = Imported(name, out)
     out.parent.mkdir(parents=True, exist_ok=True)
     aside = out.with_name(out.stem + ".skipped.jsonl")
@@ -90,6 +112,13 @@ def import_source(name: str, options: dict[str, Any], out: Path, limit: int | No
     else:
         aside.unlink()
     return report
+
+
+def _told(rows: Iterator[Row], tell: Callable[[int], None]) -> Iterator[Row]:
+    for number, row in enumerate(rows):
+        if number % 200 == 0:
+            tell(number)
+        yield row
 
 
 def _usable(rows: Iterator[Row], report: Imported, skip: Callable[[Row], None]) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""docs/using.md: every block is run, section by section, against a local Hub that holds the dataset and the models."""
+"""docs/using.md and README's quick start: every block is run, section by section, against a stocked local Hub."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def stocked(hub_server: TestHub, tmp_path_factory: pytest.TempPathFactory) -> Te
     return hub_server
 
 
-def run(hub: TestHub, section: str, folder: Path) -> str:
+def run(hub: TestHub, section: str, folder: Path, page: Path = PAGE) -> str:
     around = hub.environment("contributor", folder / "home")
     around["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{around['PATH']}"
     around["OMP_NUM_THREADS"] = "1"
     around["GRADIO_ANALYTICS_ENABLED"] = "False"
     ports = [f"{port}={free_port()}" for port in (7860, 8080)]
-    runner = [sys.executable, str(ROOT / "tests" / "house" / "page_runner.py"), str(PAGE), section, *ports]
+    runner = [sys.executable, str(ROOT / "tests" / "house" / "page_runner.py"), str(page), section, *ports]
     done = subprocess.run(runner, env=around, cwd=folder, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, f"{section}\n{done.stdout[-3000:]}\n{done.stderr[-4000:]}"
     return done.stdout
@@ -110,6 +110,14 @@ def test_see(stocked: TestHub, tmp_path: Path) -> None:
 def test_train(stocked: TestHub, hub: TestHub, text_policy: Path, tmp_path: Path) -> None:
     upload(stocked, POLICY, text_policy, "model")
     assert "train_loss" in run(stocked, "Train with it", tmp_path)
+
+
+@pytest.mark.slow
+def test_quick_start_of_the_readme(stocked: TestHub, tmp_path: Path) -> None:
+    readme = ROOT / "README.md"
+    if "Quick start" not in sections(readme.read_text()):
+        pytest.skip("README.md has no section Quick start")
+    assert "pull request" in run(stocked, "Quick start", tmp_path, readme)
 
 
 @pytest.fixture

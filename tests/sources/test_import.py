@@ -232,6 +232,15 @@ def test_import_prints_counts(tmp_path: Path) -> None:
     assert "modality: mri 3, xray 1" in done.stdout and "license: CC BY 4.0 4" in done.stdout
 
 
+def test_a_table_that_is_there_stays(tmp_path: Path) -> None:
+    LAYOUTS["slake"](tmp_path)
+    put(tmp_path / "q.jsonl", "mine")
+    words = ["import", "slake", "--set", f"path={tmp_path}", "--out", str(tmp_path / "q.jsonl")]
+    refused = RUN.invoke(app, words)
+    assert "is there already" in str(refused.exception) and (tmp_path / "q.jsonl").read_text() == "mine"
+    assert RUN.invoke(app, [*words, "--force"]).exit_code == 0 and "slake-1" in (tmp_path / "q.jsonl").read_text()
+
+
 def test_nothing_left_is_a_failure(tmp_path: Path) -> None:
     LAYOUTS["slake"](tmp_path)
     (tmp_path / "imgs.zip").unlink()
