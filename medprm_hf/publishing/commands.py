@@ -52,7 +52,8 @@ def publish_words(
     if is_model(source):
         outcome = publish_model(source, repo, evaluation=evaluation, dry_run=dry_run, out=out, wish=wish, tell=tell)
     else:
-        outcome = publish(source, repo, dry_run=dry_run, out=out, wish=wish, tell=tell)
+        outcome = publish(source, repo, dry_run=dry_run, out=out, wish=wish, tell=tell,
+                          watch=lambda rows: say(f"  … {rows:,} rows"))  # fmt: skip
     if outcome.commit:
         say(outcome.lines()[-1])
     if out is not None and outcome.published is not None and not is_model(source):

@@ -105,7 +105,7 @@ class _Drafter:
         asked = asked_hash(row["question"], row.get("options"), sha)
         cleaned = asked_hash(row["question"], row.get("options"), taken.sha256) if taken else asked
         named = row.get("question_id")
-        labels = final_labels(row.get("labels") or ["?"] * len(row["steps"]), row.get("review_labels"))
+        labels = _said(row)
         known = named if self._is(named, row, sha) else self.known.by_asked.get(asked, self.known.by_asked.get(cleaned))
         if known is not None:
             self._of_known(known, row, labels)
@@ -139,7 +139,9 @@ class _Drafter:
             else:
                 self._solution(question, row, labels, "solutions of known questions")
             return
-        decided = [_own_words(step) for step in row.get("reviews") or [[]] * len(hashes)]
+        # Decisions in a row of the published table are other people's.
+        reviews = None if "label_state" in row else row.get("reviews")
+        decided = [_own_words(step) for step in reviews or [[]] * len(hashes)]
         for place, (label, there) in enumerate(zip(labels, found.labels, strict=True)):
             self._label(name, place, hashes[place], label, there, decided[place])
 
@@ -181,6 +183,12 @@ class _Drafter:
         named = {"question_id": question, "solution_id": name, "model": model}
         said = {"steps": list(row["steps"]), "labels": labels, **given}
         self.lines.append(SolutionLine.model_validate({**named, **said}))
+
+
+def _said(row: dict[str, Any]) -> list[str]:
+    """The labels that a row says: in one of the published table `labels` are final, and what a contributor changes."""
+    labels = list(row.get("labels") or ["?"] * len(row["steps"]))
+    return labels if "label_state" in row else final_labels(labels, row.get("review_labels"))
 
 
 def _own_words(decisions: list[dict[str, Any]] | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ completed with nulls.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,8 @@ SETTINGS_FILE = "medprm.json"
 """Beside the card of a published dataset: schema version, counts, who may adjudicate."""
 SOLUTIONS = "data/solutions"
 """Where a published dataset has the table that everything else follows from."""
+_EVERY = 10_000
+"""Rows after which whoever watches is told."""
 _BLANK = {column.name: None for column in COLUMNS}
 
 Row = dict[str, Any]
@@ -50,6 +52,8 @@ class Material:
     """What was wrong with the file when it was last read."""
     contributed: Contributed = field(default_factory=Contributed)
     """What came in by pull requests."""
+    watch: Callable[[int], Any] | None = None
+    """Told the number of rows that have passed, every so often."""
     stale: int = 0
     """Contributed labels of steps whose text is not there any more, when it was last read."""
 
@@ -58,7 +62,9 @@ class Material:
         self.problems.clear()
         self.stale = 0
         last: list[Row] = []
-        for row in self._canonical():
+        for number, row in enumerate(self._canonical(), start=1):
+            if self.watch is not None and number % _EVERY == 0:
+                self.watch(number)
             if last and last[0]["question_id"] != row["question_id"]:
                 yield from self._added(last[0], len(last))
                 last = []

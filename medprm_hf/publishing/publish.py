@@ -82,6 +82,7 @@ def publish(
     out: Path | None = None,
     wish: Wish | None = None,
     tell: Callable[[Outcome], Any] | None = None,
+    watch: Callable[[int], Any] | None = None,
 ) -> Outcome:
     """Checks, builds, shows (`tell`) and pushes a run, a dataset's folder or a file of solutions.
 
@@ -92,6 +93,7 @@ def publish(
         out: Where the folder is built; default a temporary one.
         wish: Policy, allowed warnings, configs, card.
         tell: Called with what would be pushed, before it is.
+        watch: Called with the number of rows that have passed, every 10,000; all rows pass twice.
 
     Raises:
         PublishError: a finding forbids it, and it is no dry run.
@@ -101,6 +103,7 @@ def publish(
     with ExitStack() as stack:
         folder = out or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="medprm-publish-"))) / "dataset"
         material = open_material(source, wish.format)
+        material.watch = watch
         there = contributed_at(repo) if repo is not None else local_contributions(source)
         material.contributed = there
         outcome = built(material, folder, wish, repo)

@@ -14,8 +14,17 @@ from typer.testing import CliRunner
 from medprm_hf.cli import app
 from medprm_hf.errors import ConfigError, DataError, PublishError
 from medprm_hf.hub import HubRepo
+from medprm_hf.publishing.checking import check_contribution, check_places
 from medprm_hf.publishing.commands import evaluation_of, policy_of
-from medprm_hf.publishing.contributions import Contribution, LabelLine, contribution_id, parse, text_sha
+from medprm_hf.publishing.contributions import (
+    Contribution,
+    LabelLine,
+    SolutionLine,
+    contribution_id,
+    parse,
+    text_sha,
+)
+from medprm_hf.publishing.known import Known
 from medprm_hf.publishing.merging import Word, settled
 from medprm_hf.publishing.models import Evaluation, is_model, publish_model
 from medprm_hf.publishing.opening import open_material
@@ -234,3 +243,48 @@ def test_a_broken_contribution_says_where(data: bytes, message: str) -> None:
 
     with pytest.raises(FormatError, match=message):
         parse(data, "x")
+
+
+OWN = f"contributions/alice/{'0' * 16}"
+PICTURE = f"{OWN}/{'a' * 16}.png"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sizes", "message"),
+    [
+        ({f"{OWN}.jsonl": "added", PICTURE: "added"}, {}, None),
+        ({}, {}, "changes nothing"),
+        ({f"{OWN}.jsonl": "added"}, {f"{OWN}.jsonl": 1 << 40}, "is too large"),
+        ({f"{OWN}.jsonl": "added", PICTURE: "added"}, {PICTURE: 1 << 30}, "is too large"),
+        ({f"{OWN}.jsonl": "changed"}, {}, "what was contributed before is changed"),
+        ({f"{OWN}.jsonl": "deleted"}, {}, "what was contributed before is deleted"),
+        ({f"{OWN}.jsonl": "added", "contributions/alice/../../README.md": "added"}, {}, "climbs out of its folder"),
+        ({f"{OWN}.jsonl": "added", "/etc/passwd": "added"}, {}, "climbs out of its folder"),
+        ({f"{OWN}.jsonl": "added", "a\u202egnp.exe": "added"}, {}, "climbs out of its folder"),
+        ({f"{OWN}.jsonl": "added", ".gitattributes": "changed"}, {}, "files that are not its own"),
+        ({f"{OWN}.jsonl": "added", f"{OWN}/x.py": "added"}, {}, "files that are not its own"),
+        ({f"{OWN}.jsonl": "added", f"contributions/alice/{'1' * 16}.jsonl": "added"}, {}, "holds 2 contributions"),
+        ({f"{OWN}.jsonl": "added", PICTURE.replace("0", "1"): "added"}, {}, "another contribution"),
+        ({OWN.replace("alice", "bob") + ".jsonl": "added"}, {}, "in the name of somebody else than alice"),
+        ({f"x{n}": "added" for n in range(3000)}, {}, "3000 files, at most 2000"),
+    ],
+)  # fmt: skip
+def test_where_a_pull_request_may_write(changes: dict[str, str], sizes: dict[str, int], message: str | None) -> None:
+    found = check_places(changes, sizes, "alice")
+    assert [one.severity for one in found] == (["error"] if message else []), found
+    assert message is None or message in found[0].message
+
+
+def test_a_thing_is_said_once_and_of_what_is_there(tmp_path: Path) -> None:
+    publish(table(tmp_path, rows(4)), None, out=tmp_path / "out", wish=wish(tmp_path))
+    known = Known.at(tmp_path / "out", "org/x")
+    assert (len(known.questions), len(known.solutions), known.solutions["q1-s1"].labels) == (4, 8, "+--")
+    one, again = word("a", "-").line, word("a", "+").line
+    new = SolutionLine(question_id="q1", solution_id="n", steps=["Yes."], labels=["+"])
+    nowhere = SolutionLine(question_id="q99", solution_id="m", steps=["Yes."], labels=["?"])
+    lines = (one, again, new, new, nowhere)
+    found = check_contribution(Contribution("a", contribution_id(lines), "x", lines), {}, known)
+    said = " | ".join(finding.message for finding in found)
+    for message in ("2 x a name or step comes twice (n, q1-s1/1)", "a solution is of no question that is there (m)",
+                    "a solution has no label (m)", "labels contradict those there"):  # fmt: skip
+        assert message in said, said

@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pyarrow.parquet as pq
 import pytest
 
 from medprm_hf.errors import DataError, HubError, PublishError
+from medprm_hf.formats import read
 from medprm_hf.hub import HubRepo
 from medprm_hf.ids import content_hash
 from medprm_hf.publishing.contribute import contribute
 from medprm_hf.publishing.publish import publish
 from medprm_hf.publishing.reviewing import refresh, review_pull_request
 from tests.hub.fixtures import TestHub
-from tests.publishing.tables import bare, decision, picture, row, rows, table, wish
+from tests.publishing.tables import bare, decision, picture, reviewed, row, rows, table, wish
 
 Row = dict[str, Any]
 
@@ -33,18 +35,32 @@ def repo(hub: TestHub, tmp_path: Path) -> HubRepo:
 LOAD = """
 import json
 from datasets import load_dataset
-rows = load_dataset(*ASKED[:2], split=ASKED[2])
-streamed = list(load_dataset(*ASKED[:2], split=ASKED[2], streaming=True))
-assert [row["solution_id"] for row in streamed] == rows["solution_id"][:]
-if "image" in rows.features:
-    rows = rows.map(lambda image: {"size": image.size}, input_columns="image", remove_columns="image")
-print("ROWS" + json.dumps(rows.to_list()))
+
+def one(name, config, split):
+    rows = load_dataset(name, config, split=split)
+    streamed = [row["solution_id"] for row in load_dataset(name, config, split=split, streaming=True)]
+    assert streamed == rows["solution_id"][:]
+    found = []
+    for row in rows:
+        image = row.pop("image", None)
+        found.append(row | {"size": image and image.size, "split": split})
+    return found
+
+print("ROWS" + json.dumps([one(*asked) for asked in ASKED]))
 """
 
 
-def loaded(hub: TestHub, repo: HubRepo, config: str, split: str, home: Path) -> list[Row]:
-    code = f"ASKED = {(repo.name, config, split)!r}\n{LOAD}"
+def loaded(hub: TestHub, repo: HubRepo, home: Path, *asked: tuple[str, str]) -> list[list[Row]]:
+    """Rows by config and split, as `load_dataset` and its streaming give them in a process of its own."""
+    code = f"ASKED = {[(repo.name, *one) for one in asked]!r}\n{LOAD}"
     return json.loads(hub.python(code, None, home).partition("ROWS")[2])  # type: ignore[no-any-return]
+
+
+def step_of(repo: HubRepo, folder: Path, solution: str, place: int) -> Row:
+    """One row of the published steps."""
+    repo.snapshot(folder, under="data/steps")
+    found = (row for file in folder.rglob("*.parquet") for row in pq.read_table(file).to_pylist())
+    return next(row for row in found if (row["solution_id"], row["step_index"]) == (solution, place))
 
 
 def as_seen_by(hub: TestHub, repo: HubRepo, who: str) -> HubRepo:
@@ -52,7 +68,7 @@ def as_seen_by(hub: TestHub, repo: HubRepo, who: str) -> HubRepo:
 
 
 def test_published_contributed_checked_merged_and_loaded(hub: TestHub, repo: HubRepo, tmp_path: Path) -> None:
-    before = loaded(hub, repo, "solutions", "train", tmp_path / "home")
+    (before,) = loaded(hub, repo, tmp_path / "home", ("solutions", "train"))
     assert len(before) == 8 and before[0]["size"] == [40, 40]
     new = picture(77)
     mine = [
@@ -73,14 +89,15 @@ def test_published_contributed_checked_merged_and_loaded(hub: TestHub, repo: Hub
     assert verdict.passed and verdict.merged, verdict.lines()
     assert repo.pull_request(1).comments[0].startswith("**medprm check: passed**")
 
-    steps = {(s["solution_id"], s["step_index"]): s for s in loaded(hub, repo, "steps", "train", tmp_path / "home2")}
+    found, *parts = loaded(hub, repo, tmp_path / "home2", ("steps", "train"),
+                           *(("solutions", split) for split in ("train", "development", "test")))  # fmt: skip
+    steps = {(s["solution_id"], s["step_index"]): s for s in found}
+    everything = [one for part in parts for one in part]
     disputed = steps["q0-s1", 2]
     assert (disputed["label"], disputed["label_state"], disputed["needs_review"]) == ("-", "disputed", True)
     assert [(d["reviewer"], d["label"]) for d in disputed["decisions"]] == [("hub:contributor", "+")]
     filled = steps["q1-s1", 1]
     assert (filled["label"], filled["merged_label"], filled["label_state"]) == ("-", "?", "contributed")
-    everything = [s for split in ("train", "development", "test")
-                  for s in loaded(hub, repo, "solutions", split, tmp_path / "home2")]  # fmt: skip
     assert len(everything) == 16 + 2
     added = {one["solution"]: one for one in everything if one["label_state"][0] == "contributed"}
     assert {one["question_id"] for one in added.values()} == {"q2", "q77"}
@@ -99,21 +116,44 @@ def test_an_adjudicator_settles_and_history_stays(hub: TestHub, repo: HubRepo, t
         contribute(settled, as_seen_by(hub, repo, "contributor2"), adjudicate=True)
     contribute(settled, repo, adjudicate=True)
     assert review_pull_request(repo, 2, merge=True).merged
-    step = next(s for s in loaded(hub, repo, "steps", "train", tmp_path / "home")
-                if (s["solution_id"], s["step_index"]) == ("q0-s1", 2))  # fmt: skip
+    step = step_of(repo, tmp_path / "got", "q0-s1", 2)
     assert (step["label"], step["label_state"], step["merged_label"]) == ("+", "adjudicated", "-")
     assert [d["reviewer"] for d in step["decisions"]] == ["hub:contributor", "hub:owner"]
     assert step["decisions"][1]["note"] == "adjudication; The report agrees."
+
+
+def test_two_open_pull_requests_that_contradict_each_other(hub: TestHub, repo: HubRepo, tmp_path: Path) -> None:
+    for who, label in (("contributor", "+"), ("contributor2", "-")):
+        mine = row(1, 1, labels=["+", label, "-"])
+        contribute(table(tmp_path / who, [mine]), as_seen_by(hub, repo, who))
+    for number in (1, 2):
+        assert review_pull_request(repo, number, merge=True).merged
+    step = step_of(repo, tmp_path / "got", "q1-s1", 1)
+    assert (step["label"], step["label_state"], step["needs_review"]) == ("?", "disputed", True)
+    said = sorted((d["reviewer"], d["label"]) for d in step["decisions"])
+    assert said == [("hub:contributor", "+"), ("hub:contributor2", "-")]
 
 
 def test_contributions_survive_a_new_version_of_the_data(hub: TestHub, repo: HubRepo, tmp_path: Path) -> None:
     contribute(table(tmp_path / "a", [row(0, 1, labels=["+", "-", "+"])]), as_seen_by(hub, repo, "contributor"))
     review_pull_request(repo, 1, merge=True)
     publish(table(tmp_path / "run2", rows(9)), repo, wish=wish(tmp_path))
-    step = next(s for s in loaded(hub, repo, "steps", "train", tmp_path / "home")
-                if (s["solution_id"], s["step_index"]) == ("q0-s1", 2))  # fmt: skip
+    step = step_of(repo, tmp_path / "got", "q0-s1", 2)
     assert step["label_state"] == "disputed"
     assert [path for path in repo.files(under="contributions") if path.endswith(".jsonl")]
+
+
+def test_a_row_of_the_published_table_is_changed_and_sent_back(hub: TestHub, tmp_path: Path) -> None:
+    repo = hub.repo()
+    content = [reviewed(one) if one["solution_id"] == "q1-s1" else one for one in rows(4)]
+    publish(table(tmp_path / "run", content), repo, wish=wish(tmp_path))
+    repo.snapshot(tmp_path / "got", under="data/solutions")
+    (theirs,) = [one for file in sorted((tmp_path / "got").rglob("*.parquet")) for one in read(file)
+                 if one["solution_id"] == "q1-s1"]  # fmt: skip
+    assert theirs["reviews"][0] and theirs["review_labels"] == ["+", "-", "-"]
+    mine = table(tmp_path / "mine", [theirs | {"labels": ["+", "-", "+"]}])
+    draft, _ = contribute(mine, as_seen_by(hub, repo, "contributor"), dry_run=True)
+    assert dict(draft.changes) == {"same": 2, "labels that contradict": 1}
 
 
 def test_nothing_new_is_not_sent_and_a_dry_run_sends_nothing(hub: TestHub, repo: HubRepo, tmp_path: Path) -> None:
