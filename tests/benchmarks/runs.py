@@ -32,11 +32,10 @@ from typing import Any, ClassVar
 
 from medprm_hf.ids import bytes_hash
 from medprm_hf.recipe import parse
-from medprm_hf.runs.notebook import HANDED_OVER
 from medprm_hf.runs.pipeline import Run
 from medprm_hf.runs.seal import complete
 from medprm_hf.runs.shards import Shards
-from medprm_hf.runs.source import SOURCE_COLUMNS
+from medprm_hf.runs.source import HANDED_OVER, SOURCE_COLUMNS
 from medprm_hf.schema import written_by
 
 WORDS = "nodule opacity left right upper lower zone effusion blunted angle solid ground glass follow up biopsy".split()
