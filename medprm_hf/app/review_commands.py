@@ -50,6 +50,8 @@ class ReviewOptions:
     """Raters of a rater study; 0 for none."""
     study_questions: int = 10
     study_traces: int = 3
+    share: float | None = None
+    """Largest share of all steps that is asked because of doubt; of a new store the recipe's."""
 
 
 def review(source: Path, options: ReviewOptions) -> list[str]:
@@ -103,18 +105,23 @@ def _settings(file: Path, options: ReviewOptions, run: Run | None) -> StoreSetti
         settings = known.settings
         known.close()
     else:
-        spec = run.recipe.calibrate if run else None
-        settings = StoreSettings(
-            order=run.recipe.review.order if run else "doubt", sample=spec.share if spec else 0.1,
-            seed=run.recipe.review.seed if run else 0,
-        )  # fmt: skip
+        settings = _by_recipe(run) if run else StoreSettings()
     given: dict[str, Any] = {
         "reviewers_per_item": options.reviewers, "sample": options.sample, "blind": options.blind,
-        "order": options.order,
+        "order": options.order, "share": options.share,
     }  # fmt: skip
     if options.reviewers is not None and options.reviewers < 1:
         raise ConfigError(f"--reviewers {options.reviewers}: each step needs one person or more")
     return replace(settings, **{name: value for name, value in given.items() if value is not None})
+
+
+def _by_recipe(run: Run) -> StoreSettings:
+    """Order, share and sample of the recipe."""
+    review, calibrate = run.recipe.review, run.recipe.calibrate
+    sample = calibrate.share
+    if calibrate.solutions is not None:
+        sample = min(1.0, calibrate.solutions / max(1, sum(1 for _ in _rows(run.directory, run))))
+    return StoreSettings(order=review.order, share=review.share, sample=sample, seed=review.seed)
 
 
 def _state(store: ReviewStore) -> list[str]:

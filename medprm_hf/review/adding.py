@@ -15,7 +15,7 @@ from typing import Any
 from medprm_hf.labels.review_value import Minutes
 from medprm_hf.review.decisions import settle
 from medprm_hf.review.items import Item, Row, items_of
-from medprm_hf.review.ranking import chunks, doubtful, draw_sample, merged, rank
+from medprm_hf.review.ranking import chunks, cut, draw_sample, mask_of, merged, rank, urgencies
 from medprm_hf.review.settings import StoreSettings
 from medprm_hf.review.tables import Database
 
@@ -24,7 +24,7 @@ WAITING_PRIORITY = 1e6
 COLUMNS = (
     "item_id", "question_id", "kind", "batch", "modality", "domain", "difficulty", "source", "image_sha256",
     "content", "machine", "identities", "content_hash", "doubt", "sample", "asked", "priority", "draw", "needed",
-    "asked_n", "open", "round",
+    "asked_n", "open", "round", "urgency",
 )  # fmt: skip
 """Columns of `items` that a row gives."""
 _FIRST = ("item_id", "needed", "open", "draw", "batch", "round")
@@ -42,14 +42,15 @@ def add_rows(
     """(new, changed, same) items. Each chunk of rows is a transaction; order and sample are settled at the end."""
     done: Counter[str] = Counter()
     for piece in chunks(rows):
-        asked = doubtful(piece, settings.order, Minutes(), settings.seed, whole)
+        urgent = urgencies(piece, settings.order, Minutes(), settings.seed, whole)
         with database.write() as db:
-            for row, (mask, priority) in zip(piece, asked, strict=True):
+            for row, steps in zip(piece, urgent, strict=True):
                 for item in items_of(row, settings.seed, images):
                     question = item.kind == "question"
-                    doubt, urgent = ("1", WAITING_PRIORITY) if question else (mask, priority)
-                    done[_put(db, item, doubt, urgent, batch, 1 if question else settings.reviewers_per_item)] += 1
+                    urgency = [WAITING_PRIORITY] if question else steps
+                    done[_put(db, item, urgency, batch, 1 if question else settings.reviewers_per_item)] += 1
     with database.write() as db:
+        cut(db, 1.0 if whole else settings.share)
         draw_sample(db, 0.0 if whole else settings.sample, settings.sample_part, settings.seed)
         rank(db, settings.seed)
         db.execute(_COUNT)
@@ -58,12 +59,12 @@ def add_rows(
     return done["new"], done["changed"], done["same"]
 
 
-def _put(db: sqlite3.Connection, item: Item, doubt: str, priority: float, batch: str | None, needed: int) -> str:
+def _put(db: sqlite3.Connection, item: Item, urgency: list[float], batch: str | None, needed: int) -> str:
     """Inserts or updates one item; new, changed or same."""
     old = db.execute("SELECT * FROM items WHERE item_id = ?", (item.item_id,)).fetchone()
     if item.image is not None and (old is None or old["image_sha256"] != item.image.sha256):
         _keep_image(db, item)
-    values = _values(item, doubt, priority, batch, needed)
+    values = _values(item, urgency, batch, needed)
     if old is None:
         join_round(db, values)
         marks = ", ".join("?" for _ in COLUMNS)
@@ -72,13 +73,14 @@ def _put(db: sqlite3.Connection, item: Item, doubt: str, priority: float, batch:
             settle(db, item.item_id)  # its decisions were here first
         return "new"
     other = old["content_hash"] != values["content_hash"]
-    if not other and old["machine"] == values["machine"] and old["doubt"] == doubt and old["priority"] == priority:
+    if not other and old["machine"] == values["machine"] and old["urgency"] == values["urgency"]:
         return "same"
     _update(db, old, values, other)
     return "changed"
 
 
-def _values(item: Item, doubt: str, priority: float, batch: str | None, needed: int) -> dict[str, Any]:
+def _values(item: Item, urgency: list[float], batch: str | None, needed: int) -> dict[str, Any]:
+    doubt = mask_of(urgency)
     plain = {name: getattr(item, name) for name in COLUMNS[:8] if name != "batch"}
     return {
         **plain,
@@ -92,7 +94,8 @@ def _values(item: Item, doubt: str, priority: float, batch: str | None, needed: 
         "sample": "0" * item.steps,
         "asked": doubt,
         "asked_n": doubt.count("1"),
-        "priority": priority,
+        "priority": max(urgency, default=0.0),
+        "urgency": json.dumps(urgency),
         "draw": item.draw,
         "needed": needed,
         "open": int("1" in doubt),

@@ -11,6 +11,7 @@ A sampled solution asks some of its steps as a doubtful one does, so an item doe
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -39,21 +40,39 @@ def chunks(rows: Iterable[Row], size: int = CHUNK) -> Iterator[list[Row]]:
         yield piece
 
 
-def doubtful(rows: Sequence[Row], order: str, minutes: Minutes, seed: int, whole: bool) -> list[tuple[str, float]]:
-    """(mask, priority) of each row with steps; an empty mask for a row without. `whole` asks every step."""
-    candidates = [_candidate(row) for row in rows]
-    asked: dict[int, set[int]] = defaultdict(set)
-    priority: dict[int, float] = defaultdict(float)
-    for ask in queue(candidates, order, minutes, seed):
-        asked[ask.solution].add(ask.step)
-        priority[ask.solution] = max(priority[ask.solution], ask.priority)
-    found = []
-    for number, row in enumerate(rows):
-        count = len(row.get("steps") or [])
-        mask = "".join("1" if whole or step in asked[number] else "0" for step in range(count))
-        # A study is read in an order of its own, not by doubt.
-        found.append((mask, 1 + draw_of(seed, "study", str(row.get("solution_id"))) if whole else priority[number]))
+def urgencies(rows: Sequence[Row], order: str, minutes: Minutes, seed: int, whole: bool) -> list[list[float]]:
+    """How urgent each step of each row is, 0 for one that is not asked, [rows][num_steps]. `whole` asks every step."""
+    found = [[0.0] * len(row.get("steps") or []) for row in rows]
+    if whole:  # a study is read in an order of its own, not by doubt
+        return [[1 + draw_of(seed, "study", str(row.get("solution_id")))] * len(row.get("steps") or []) for row in rows]
+    for ask in queue([_candidate(row) for row in rows], order, minutes, seed):
+        found[ask.solution][ask.step] = ask.priority
     return found
+
+
+def mask_of(urgency: Sequence[float], least: float = 0.0) -> str:
+    """Asks the steps that are urgent, and at least this urgent."""
+    return "".join("1" if value > 0 and value >= least else "0" for value in urgency)
+
+
+def cut(db: sqlite3.Connection, share: float) -> None:
+    """Asks the most urgent steps alone, up to that share of all; a batch that was sent back stays asked whole."""
+    if share >= 1:
+        return
+    items = [
+        (row["item_id"], json.loads(row["urgency"]), row["doubt"], row["sample"])
+        for row in db.execute("SELECT * FROM items WHERE kind = 'solution' AND urgency NOT NULL AND round = 1")
+    ]
+    ranked = sorted((value for _, urgency, _, _ in items for value in urgency if value > 0), reverse=True)
+    budget = round(share * sum(len(urgency) for _, urgency, _, _ in items))
+    least = ranked[budget - 1] if 0 < budget <= len(ranked) else 0.0 if budget else float("inf")
+    changed = []
+    for item, urgency, before, sample in items:
+        mask = mask_of(urgency, least)
+        if mask != before:
+            asked = merged(mask, sample)
+            changed.append((mask, asked, asked.count("1"), max(urgency) if "1" in mask else 0.0, item))
+    db.executemany("UPDATE items SET doubt = ?, asked = ?, asked_n = ?, priority = ? WHERE item_id = ?", changed)
 
 
 def _candidate(row: Row) -> Candidate:

@@ -15,6 +15,8 @@ class StoreSettings:
 
     order: str = "doubt"
     """What is asked first: value, doubt or random (labels/review_value.py)."""
+    share: float = 1.0
+    """Largest share of all steps that is asked because it is doubtful or worth it; the most urgent ones."""
     sample: float = 0.1
     """Share of all steps that is asked for quality control, drawn blindly (M8: 10 %)."""
     sample_part: float = 0.5

@@ -22,7 +22,7 @@ LEVELS = ("easy", "hard")
 
 def rater_study(raters: int, seed: int = 0) -> StoreSettings:
     """Settings of a study: everyone reads everything, blindly, nothing else is drawn, the gold answer is hidden."""
-    return StoreSettings("random", 0.0, 0.5, raters, blind=True, show_answer=False, seed=seed)
+    return StoreSettings("random", sample=0.0, reviewers_per_item=raters, blind=True, show_answer=False, seed=seed)
 
 
 def choose(

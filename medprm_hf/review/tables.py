@@ -93,7 +93,9 @@ CREATE INDEX items_batch ON items (batch);
 """3: batches that were let through or sent back."""
 _PARTS = "CREATE TABLE parts (path TEXT PRIMARY KEY, at TEXT NOT NULL) WITHOUT ROWID;"
 """4: files on the Hub whose decisions are here."""
-MIGRATIONS = (_FIRST, _BLIND, _GATES, _PARTS)
+_URGENCY = "ALTER TABLE items ADD COLUMN urgency TEXT;"
+"""5: how much each step is worth asking, so that a share of all steps can be asked."""
+MIGRATIONS = (_FIRST, _BLIND, _GATES, _PARTS, _URGENCY)
 WAIT = 30.0
 """Seconds that a writer waits for another process to finish."""
 

@@ -215,3 +215,17 @@ def test_processes_share_the_work_without_overlap(tmp_path: Path) -> None:
     done = [name for process in running for name in process.communicate(timeout=120)[0].split()]
     assert sorted(done) == sorted(f"q{q}-s0" for q in range(60))
     assert len(list(found.decisions())) == 180
+
+
+def test_a_share_of_all_steps_is_asked_the_most_urgent(tmp_path: Path) -> None:
+    found = store(tmp_path, 0, share=0.2)
+    table = [row(q, label_p=[0.5 - q / 100] * 3) for q in range(10)]
+    found.add(table)
+    asked = dict(map(tuple, found.database.read().execute("SELECT item_id, asked_n FROM items WHERE asked_n > 0")))
+    assert asked == {"q0-s0": 3, "q1-s0": 3}
+    assert found.add(table) == (0, 0, 10)
+    found.add([row(q, label_p=[0.5] * 3) for q in range(10, 20)])  # the share is of all, and goes to the least sure
+    assert sum(r[0] for r in found.database.read().execute("SELECT asked_n FROM items")) == 12
+    found.change(share=0.0)
+    found.add([row(20)])
+    assert found.next("ann") is None
