@@ -24,6 +24,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -254,7 +255,10 @@ def run(given: argparse.Namespace) -> Iterator[dict[str, Any]]:
             if not (folder / "medprm.json").is_file():
                 training = table("train", given.training, 4, seed, True, cache)
                 rows = labelled(name, training, seed)
-                train(spec_of(name, seed, given.epochs), rows, folder, say=lambda text: print(text, file=sys.stderr))
+                with redirect_stdout(sys.stderr):  # the trainer prints its log
+                    train(
+                        spec_of(name, seed, given.epochs), rows, folder, say=lambda text: print(text, file=sys.stderr)
+                    )
             seeds.append(prm_scores(folder, test.rows))
         for metric, value, spread in figures(test, seeds):
             yield line(name, metric, value, spread)

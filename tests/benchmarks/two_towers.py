@@ -136,12 +136,14 @@ def run(given: argparse.Namespace) -> list[dict[str, Any]]:
     if not (text / "medprm.json").is_file():
         base = text_model(cache / "text-base")
         spec = TrainSpec(form="marker", model=str(base), layout=LAYOUT, epochs=2, lr=1e-3, **own)
-        train(spec, rows, text, say=lambda line: print(line, file=sys.stderr))
+        with redirect_stdout(sys.stderr):  # the trainer prints its log
+            train(spec, rows, text, say=lambda line: print(line, file=sys.stderr))
     if not (towers / "medprm.json").is_file():
         tower = image_model(cache / "image-tower", given.image_steps)
         sight = {"image_model": tower, "image_lr": given.rate / 10, "fusion_lr": given.rate}
         spec = TrainSpec(form="two_towers", model=str(text), towers=sight, epochs=given.epochs, lr=given.rate, **own)
-        train(spec, rows, towers, say=lambda line: print(line, file=sys.stderr))
+        with redirect_stdout(sys.stderr):  # the trainer prints its log
+            train(spec, rows, towers, say=lambda line: print(line, file=sys.stderr))
     return measure(text, towers, table("test", given.questions, 8, 0, False, cache))
 
 
