@@ -21,7 +21,7 @@ from medprm_hf.errors import DataError
 from medprm_hf.ids import stable_seed
 from medprm_hf.registry import near
 
-RIGHT, PLACE, RULE, SEVERAL = (f"phantom-test-{number:06d}" for number in (50, 60, 76, 16))
+RIGHT, PLACE, RULE, SEVERAL = (f"phantom-test-{number:06d}" for number in (50, 161, 76, 16))
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,13 @@ def _right() -> Example:
 
 
 def _wrong_place() -> Example:
-    """The largest nodule on the other side: rollouts cannot see it, a process reward model can."""
+    """The largest nodule in another zone: the answer does not change, so rollouts alone cannot see it."""
     from medprm_hf.phantom.oracle import true_steps
     from medprm_hf.phantom.steps import claims_of, perception_steps
     from medprm_hf.phantom.world import scene_of
 
     scene = scene_of(PLACE)
-    claims = claims_of(scene)
-    other = replace(claims, side="left" if claims.side == "right" else "right")
+    other = replace(claims_of(scene), zone="middle")
     return Example("place", PLACE, ((*perception_steps(other), *true_steps(scene)[4:]),))
 
 

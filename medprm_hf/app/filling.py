@@ -2,7 +2,7 @@
 
     Filling(settings).begin()        # does nothing where the store holds items already, or there is no dataset
 
-Runs and files on this machine go through what `medprm review` does; datasets on the Hub row by row.
+Runs go through what `medprm review` does, so that questions that wait for a person come too; datasets row by row.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from threading import Thread
 
 from medprm_hf.app.settings import AppSettings
 from medprm_hf.app.tables import Table
-from medprm_hf.errors import MedPRMError
+from medprm_hf.errors import MedPRMError, StoreError
 
 _log = logging.getLogger(__name__)
 
@@ -43,12 +43,16 @@ class Filling:
 def fill(settings: AppSettings, name: str) -> None:
     """Adds one dataset's solutions that wait for a reviewer, and the quality sample."""
     from medprm_hf.app.review_commands import ReviewOptions, review
+    from medprm_hf.review.settings import StoreSettings
     from medprm_hf.review.store import ReviewStore
 
-    if Path(name).exists():
-        review(Path(name), ReviewOptions(store=settings.store, blind=settings.blind or None))
-        return
-    store = ReviewStore(settings.store)
+    if (Path(name) / "shards").is_dir():
+        try:
+            review(Path(name), ReviewOptions(store=settings.store, blind=settings.blind or None))
+            return
+        except StoreError as error:  # made by another version: its dataset can be read all the same
+            _log.info("%s", error)
+    store = ReviewStore(settings.store, StoreSettings(blind=True) if settings.blind else None)
     try:
         store.add(Table(name).stream(), batch=name)
     finally:
