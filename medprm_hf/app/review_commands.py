@@ -58,14 +58,14 @@ def review(source: Path, options: ReviewOptions) -> list[str]:
     """Makes or updates the store of a run (or of a dataset file); gives the lines to print."""
     run = Run.resume(source) if (source / "recipe.yaml").is_file() else None
     file = options.store or (source / STORE if source.is_dir() else source.with_suffix(".review.sqlite"))
-    batch = source.name
+    batch, table = source.name, _rows(source, run)
     if options.study:
-        rows = choose(_rows(source, run), options.study_questions, options.study_traces)
+        rows = choose(table, options.study_questions, options.study_traces)
         store = study_store(file, rows, options.study, batch)
         told = [f"rater study in {file}: {len(rows)} solutions, every step read blindly by {options.study} people"]
     else:
         store = ReviewStore(file, _settings(file, options, run))
-        added = store.add(chain(_waiting(run) if run else (), _rows(source, run)), batch=batch)
+        added = store.add(chain(_waiting(run) if run else (), table), batch=batch)
         told = [f"{file}: {added.new} new items, {added.changed} changed, {added.same} as they were"]
     try:
         return [*told, *_state(store), *_next(source, file, run)]
@@ -75,7 +75,7 @@ def review(source: Path, options: ReviewOptions) -> list[str]:
 
 def _rows(source: Path, run: Run | None) -> Iterator[dict[str, Any]]:
     """Solutions of a run, or of any file that formats/ can read."""
-    if run is None:
+    if run is None or (not run.shard_count() and (source / "dataset").is_dir()):  # a copy without its shards
         return iter(formats.read(source))
     if not run.shard_count():
         raise StoreError(f"{source} holds no finished shards: `medprm resume {source}` first")

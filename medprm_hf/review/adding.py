@@ -36,6 +36,12 @@ INSERT INTO meta VALUES ('adds', '1') ON CONFLICT (name) DO UPDATE SET value = C
 """
 
 
+_UNSETTLED = """
+SELECT item_id FROM items WHERE open <> (settled_n < asked_n) OR (kind = 'solution' AND needed <> :needed)
+"""
+_NEEDED = "UPDATE items SET needed = :needed WHERE item_id = :item AND kind = 'solution'"
+
+
 def add_rows(
     database: Database, rows: Iterable[Row], settings: StoreSettings, *, images: bool, batch: str | None, whole: bool
 ) -> tuple[int, int, int]:
@@ -54,7 +60,8 @@ def add_rows(
         draw_sample(db, 0.0 if whole else settings.sample, settings.sample_part, settings.seed)
         rank(db, settings.seed)
         db.execute(_COUNT)
-        for row in db.execute("SELECT item_id FROM items WHERE open <> (settled_n < asked_n)").fetchall():
+        for row in db.execute(_UNSETTLED, {"needed": settings.reviewers_per_item}).fetchall():
+            db.execute(_NEEDED, {"needed": settings.reviewers_per_item, "item": row["item_id"]})
             settle(db, row["item_id"])
     return done["new"], done["changed"], done["same"]
 

@@ -229,3 +229,14 @@ def test_a_share_of_all_steps_is_asked_the_most_urgent(tmp_path: Path) -> None:
     found.change(share=0.0)
     found.add([row(20)])
     assert found.next("ann") is None
+
+
+def test_more_readers_may_be_asked_for_later(tmp_path: Path) -> None:
+    found = store(tmp_path, 1)
+    item = found.next("ann")
+    assert item
+    answer(found, "ann", item)
+    assert found.next("bob") is None
+    found.change(reviewers_per_item=2)
+    found.add(rows(1))
+    assert found.next("ann") is None and (found.next("bob") or {}).get("item_id") == "q0-s0"
