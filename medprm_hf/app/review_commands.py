@@ -142,8 +142,9 @@ def _next(source: Path, file: Path, run: Run | None) -> list[str]:
         if run.recipe.review.reviewer == wanted:
             lines.append(f"decisions come into the run with:  medprm resume {source}")
         else:
-            lines.append(f"decisions come into the run with:  medprm resume {source} --set review.reviewer={wanted}")
-            lines.append(f"(and calibrate.reviewer={wanted}, so that merge learns from the blind sample)")
+            again = f"medprm build {source / 'recipe.yaml'} --out {source} --set review.reviewer={wanted}"
+            lines.append(f"decisions come into the run with:  {again}")
+            lines.append(f"  and --set calibrate.reviewer={wanted}, so that merge learns from the blind sample")
     return lines
 
 

@@ -93,7 +93,8 @@ def _insert(db: sqlite3.Connection, row: Mapping[str, Any]) -> None:
     join_round(db, values)
     names = (*_KEPT, "open", "round")
     marks = ", ".join("?" for _ in names)
-    db.execute(f"INSERT OR IGNORE INTO items ({', '.join(names)}) VALUES ({marks})", [values.get(name) for name in names])
+    kept = [values.get(name) for name in names]
+    db.execute(f"INSERT OR IGNORE INTO items ({', '.join(names)}) VALUES ({marks})", kept)
     settle(db, row["item_id"])
 
 
