@@ -5,7 +5,8 @@ Licence: CC BY-NC 4.0
 Redistribution: no; non-commercial use with attribution
 Needs: nothing to sign; the copy on the Hub is not the authors' (Harvard Dataverse, doi 10.7910/DVN/DBW86T, is)
 Columns: image_id, lesion_id, dx, age, sex, localization; on the Hub also image
-Checked: dataset card (marmal88/skin_cancer, dataset_info); HAM10000_metadata(.csv) by public code that reads it
+Checked: dataset card (marmal88/skin_cancer, dataset_info); HAM10000_metadata(.csv) by public code that reads it;
+    the licence from memory
 
 The group is the lesion: several images show one. The Hub's split puts images of one lesion into several splits; the
 questions stage sees to that. ask=none gives rows without a question. The local copy is HAM10000_metadata.csv beside

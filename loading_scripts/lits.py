@@ -4,7 +4,7 @@ Licence: CC BY-NC-ND 4.0
 Redistribution: no; non-commercial, unchanged
 Needs: registration at the challenge; a local copy with volume-N.nii and segmentation-N.nii (or .nii.gz); nibabel
 Columns: voxels of the volume; of the segmentation 0 background, 1 liver, 2 tumour
-Checked: the paper and public code that reads the files; not against the files. Confirm the licence where you got them
+Checked: the paper and public code that reads the files; not against the files. The licence is from memory: confirm it
 
 Two rows a volume at most: the slice with most tumour, and the slice with most liver of those without tumour; each asks
 whether a tumour is seen. A volume without segmentation (the test set) gives its middle slice and no question, and so

@@ -5,8 +5,8 @@ Licence: Apache-2.0
 Redistribution: yes, with the licence's text
 Needs: nothing to sign
 Columns: id, question, opa, opb, opc, opd, cop (subject_name, topic_name, exp stay out)
-Checked: the authors' README (medmcqa/medmcqa: cop counts from 1 there); the Hub's cop (from 0, -1 is hidden) by public
-    evaluation code
+Checked: the authors' README (medmcqa/medmcqa: cop counts from 1 there); the Hub's cop (from 0, -1 is hidden) from
+    memory
 
 `cop` counts from 0 on the Hub and in its Parquet files, from 1 in the authors' train.json, dev.json and test.json;
 cop_from says so where a file is neither. The test split has no answers. `exp` explains the gold answer, so it is

@@ -5,7 +5,7 @@ Licence: MIT
 Redistribution: yes, with the licence's text
 Needs: nothing to sign
 Columns: question, subject, choices, answer (the option's place from 0)
-Checked: dataset card (cais/mmlu) and public evaluation code that reads it
+Checked: from memory of the card (cais/mmlu); not looked up, not against the files
 
 Subjects: anatomy, clinical_knowledge, college_biology, college_medicine, medical_genetics, professional_medicine
 (`subjects` names others). validation and dev (five examples a subject) both become development. Text only.

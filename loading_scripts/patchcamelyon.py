@@ -3,7 +3,7 @@
 Hub: 1aurent/PatchCamelyon
 Licence: CC0 1.0
 Redistribution: yes
-Needs: nothing to sign; for the authors' HDF5 files h5py (pip install h5py)
+Needs: nothing to sign; for the authors' HDF5 files h5py (extra `sources`)
 Columns: image, label; of the authors' files x, y (HDF5) and wsi of *_meta.csv
 Checked: dataset card (1aurent/PatchCamelyon, dataset_info); the HDF5 files by public loaders
 
@@ -59,7 +59,7 @@ def _hdf5(files: list[Path], wanted: str | None) -> Iterator[Record]:
     try:
         import h5py  # type: ignore[import-not-found, unused-ignore]
     except ImportError as error:
-        raise MissingExtraError("the authors' HDF5 files of PatchCamelyon", "all", "h5py (pip install h5py)") from error
+        raise MissingExtraError("the authors' HDF5 files of PatchCamelyon", "sources", "h5py") from error
     for file in files:
         split = split_name(file.name.split("split_")[-1])
         if wanted not in (None, split):

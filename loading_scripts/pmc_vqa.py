@@ -6,7 +6,8 @@ Redistribution: yes, alike; figures keep the licence of their article (oa_comm_u
     for commercial use)
 Needs: nothing to sign; images.zip (18.9 GB; version 1) or images_2.zip (2.2 GB; version 2)
 Columns: Figure_path, Question, Choice A, Choice B, Choice C, Choice D, Anwser (spelled so) or Answer, Answer_label
-Checked: dataset card (RadGenome/PMC-VQA, formerly xmcmic/PMC-VQA) and the authors' loader
+Checked: dataset card (RadGenome/PMC-VQA, formerly xmcmic/PMC-VQA) and the authors' loader; the licence
+    from memory
 
 Choices begin with their letter ("A:Diffuse uptake"), which is taken off. version=1 is the first 227,000 questions
 (train.csv, test.csv), version=2 those without compound figures (train_2.csv, test_2.csv). The group is the article.

@@ -6,7 +6,7 @@ Redistribution: yes, with the licence's text
 Needs: nothing to sign
 Columns: of the authors' JSON QUESTION, CONTEXTS, final_decision by PMID; of the Hub pubid, question, context,
     final_decision
-Checked: ../shared/data/pubmedqa/pqal_dev500.json (the authors' ori_pqal.json); the Hub's columns by its card
+Checked: ../shared/data/pubmedqa/pqal_dev500.json (the authors' ori_pqal.json); the Hub's columns from memory
 
 The abstract's sections become the clinical context; the long answer is left out, since it says the gold answer. The
 Hub's one split is called train for want of another name: these rows have none.
