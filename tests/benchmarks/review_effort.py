@@ -10,7 +10,7 @@ ends an item, until the next item is drawn. Every label is compared with the tru
     review page            one key a step, Enter ends the item; the same with "next item by itself"; the same where only
                            30 % of the steps are asked (M8); the same with "the rest is right" after the last wrong step
     ancestor's flow        A approves all, 1–4 (or arrows and space) toggle what is wrong, Enter
-    one radio a step       plain Gradio: by keyboard (Tab, Space or arrow), and by mouse (clicks are counted as keys)
+    one radio a step       plain Gradio: by keyboard (Tab and Space), and by mouse (clicks are counted as keys)
 """
 
 from __future__ import annotations
@@ -193,7 +193,7 @@ def radios(browser: Any, items: list[dict[str, Any]], heard: list[list[str]]) ->
         yield page
     finally:
         page.close()
-        closing = threading.Thread(target=app.close)
+        closing = threading.Thread(target=lambda: app.close(verbose=False))
         closing.start()
         closing.join(10)
 
@@ -218,22 +218,19 @@ def use_radios(browser: Any, items: list[dict[str, Any]], keyboard: bool) -> tup
 
 
 def _by_keyboard(expert: Expert, item: dict[str, Any], number: int, shown: str) -> None:
-    """Tab into each group, Space or an arrow; then back to the top, as the focus stays on the button."""
+    """Each choice is a stop of its own: Space and Tab; then back to the top, as the focus stays on the button."""
     page = expert.page
     if number == 0:
         page.focus("#step-0 input")
-    for step, label in enumerate(item["truth"]):
-        expert.press(" " if label == "+" else "ArrowRight")
-        if step + 1 < len(item["truth"]):
-            expert.press("Tab")
-    expert.press("Tab")
+    for label in item["truth"]:
+        for key in (" ", "Tab", "Tab") if label == "+" else ("Tab", " ", "Tab"):
+            expert.press(key)
     expert.press("Enter", shown, number + 1)
-    while (
-        not page.evaluate("document.activeElement.closest('#step-0') !== null")
-        and page.locator("#step-0 input").count()
-    ):
+    while page.locator("#step-0 input").count() and not page.evaluate(AT_TOP):
         expert.press("Shift+Tab")
 
+
+AT_TOP = "document.activeElement === document.querySelector('#step-0 input')"
 
 # --- report ----------------------------------------------------------------------------------------------------
 

@@ -65,7 +65,8 @@ def serving(
 
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     port = port or free_port()
-    app = build_app(AppSettings(store=store, blind=blind, roles=roles, lang=lang, secret="tests"))
+    # The model is not needed here: a name that is not there costs nothing.
+    app = build_app(AppSettings(store=store, blind=blind, roles=roles, lang=lang, secret="tests", prm="not-there"))
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

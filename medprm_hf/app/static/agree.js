@@ -9,6 +9,7 @@ import { fill, h, texts } from "./base.js";
 import { Disagreements } from "./agree_list.js";
 import { Gate } from "./agree_gate.js";
 import { intervals } from "./agree_plot.js";
+import { nameplate } from "./review_door.js";
 import { get } from "./review_dom.js";
 import { KeyMap } from "./review_keys.js";
 
@@ -34,6 +35,7 @@ class AgreePage {
   async load() {
     try {
       this.me = await get("me");
+      nameplate(this.me, this.t);
       if (this.me.role === "visitor") return this.#closed(this.t("visitors_not"));
       if (!this.list || !this.list.node.isConnected) this.#build();
       await Promise.all([this.list.load(), this.#figures(), this.gate.load()]);
@@ -55,14 +57,12 @@ class AgreePage {
     }, t(`by_${name}`)));
     this.list = new Disagreements({ t, keys: this.keys, may });
     this.gate = new Gate({ t, may, rejected: () => this.load() });
-    fill(this.host, h("div", { class: "page stack" },
-      h("div", { class: "ag-top" },
-        h("section", { class: "card stack tight", "aria-label": t("title") },
-          h("div", { class: "row spread" }, h("h2", {}, t("title")),
-            h("div", { class: "row", role: "group", "aria-label": t("by") }, this.buttons)),
-          this.plot),
-        this.gate.node),
-      this.list.node));
+    const figures = h("section", { class: "card stack tight", "aria-label": t("title") },
+      h("div", { class: "row spread" }, h("h2", {}, t("title")),
+        h("div", { class: "row", role: "group", "aria-label": t("by") }, this.buttons)),
+      this.plot);
+    fill(this.host, h("div", { class: "page" }, h("div", { class: "ag-top" },
+      this.list.node, h("div", { class: "stack ag-side" }, figures, this.gate.node))));
   }
 
   async #choose(by) {
@@ -91,7 +91,7 @@ class AgreePage {
   }
 
   #part(name, rows, target) {
-    return h("div", {}, h("h3", {}, this.t(name)), intervals(rows, { target, t: this.t, title: this.t(name) }));
+    return h("div", { class: "ag-part" }, h("h3", {}, this.t(name)), intervals(rows, { target, t: this.t, title: this.t(name) }));
   }
 
   /** Which instruction of the judge to revise, where it agrees too little with the experts. */

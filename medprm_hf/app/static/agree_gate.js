@@ -22,7 +22,7 @@ export class Gate {
     this.back = h("form", { class: "row", hidden: !may, onsubmit: (event) => this.#reject(event) }, this.reason,
       h("button", { type: "submit" }, t("reject")));
     this.history = h("div", { class: "small" });
-    this.node = h("section", { class: "card", "aria-label": t("gate") },
+    this.node = h("section", { class: "card ag-box", "aria-label": t("gate") },
       h("form", { class: "ag-gate", onsubmit: (event) => { event.preventDefault(); this.load(); } },
         h("h2", {}, t("gate")), h("p", { class: "quiet small" }, t("gate_help")),
         h("div", { class: "row" },
@@ -62,7 +62,7 @@ export class Gate {
       h("a", { href: `#review?item=${encodeURIComponent(item_id)}` }, `${item_id} · ${step + 1}`));
     return h("div", {}, h("h3", {}, t(`gate_${name}`)),
       h("p", { class: "number small" }, t("checked", { n: one.n, sample: one.sample, errors: one.errors, allowed: one.allowed }), " ", share, " ", upper),
-      links.length ? h("p", { class: "small row" }, links) : null);
+      links.length ? h("details", { class: "small" }, h("summary", {}, t("examples")), h("p", { class: "row" }, links)) : null);
   }
 
   #batches(batches) {

@@ -21,7 +21,7 @@ export class Disagreements {
     this.resolved = h("input", { type: "checkbox", onchange: () => this.load() });
     this.rows = h("ol", { class: "ag-list", "aria-label": t("disagreements") });
     this.node = h("section", { class: "stack tight", "aria-label": t("disagreements") },
-      h("div", { class: "row spread" }, h("h2", {}, t("disagreements")), this.count,
+      h("div", { class: "row" }, h("h2", {}, t("disagreements")), this.count,
         h("label", { class: "rv-check push" }, this.resolved, h("span", {}, t("show_resolved")))),
       h("p", { class: "quiet small" }, t(may ? "adjudicate_help" : "adjudicate_not")), this.rows);
   }

@@ -12,7 +12,7 @@ import { Dock } from "./review_dock.js";
 import { Head } from "./review_head.js";
 import { KeyMap, isTyping } from "./review_keys.js";
 import { done as doneView, enter } from "./review_door.js";
-import { evidence, form, questionCard, questionNotes, similarCases } from "./review_question.js";
+import { VERDICTS, choose, evidence, form, questionCard, questionNotes, similarCases } from "./review_question.js";
 import { Session } from "./review_session.js";
 import { StepList } from "./review_steps.js";
 import { Viewer } from "./viewer.js";
@@ -81,6 +81,7 @@ class ReviewPage {
     this.#image(item);
     this.#top();
     this.list.current(!matchMedia("(max-width: 900px)").matches);
+    if (!item.steps.length) return this.#announce(this.t("question_opened"));
     this.#announce(this.t("item_opened", { n: item.steps.length, open: this.session.openSteps.length }));
   }
 
@@ -89,7 +90,11 @@ class ReviewPage {
     this.list.update(index);
     this.dock.render();
     this.#boxes();
-    if (this.session.steps[index].signals) this.#below();
+  }
+
+  /** Signals that were not there before have come: the evidence shows what the judge relied on. */
+  unveiled() {
+    this.#below();
   }
 
   /** Another step is the current one. */
@@ -135,10 +140,10 @@ class ReviewPage {
   #below() {
     const { item } = this.session;
     const open = item.steps.length === 0;
+    this.form = open ? form(item, this.t, (content) => { this.session.judgeQuestion(content); this.session.finish(); }) : null;
     fill(this.below,
       open ? h("section", { class: "card stack tight", "aria-label": this.t("question_review") },
-        h("h3", {}, this.t("question_review")), questionNotes(item, this.t),
-        form(item, this.t, (content) => { this.session.judgeQuestion(content); this.session.finish(); })) : null,
+        h("h3", {}, this.t("question_review")), questionNotes(item, this.t), this.form) : null,
       evidence(item, this.t), similarCases(item, this.t));
   }
 
@@ -158,8 +163,10 @@ class ReviewPage {
 
   #boxes() {
     const { steps, target } = this.session;
-    this.viewer.boxes = steps.flatMap(({ mine }, index) =>
+    const boxes = steps.flatMap(({ mine }, index) =>
       (mine?.box ? [{ box: mine.box, current: index === target, name: String(index + 1) }] : []));
+    if (JSON.stringify(boxes) === JSON.stringify(this.viewer.boxes)) return;
+    this.viewer.boxes = boxes;
     this.viewer.render();
   }
 
@@ -202,6 +209,7 @@ class ReviewPage {
   /** Does what a key or a button asks for. */
   act(action) {
     const { session } = this;
+    if (this.form && this.#onQuestion(action)) return;
     const acts = {
       right: () => session.label("+"),
       wrong: () => session.label("-"),
@@ -217,11 +225,20 @@ class ReviewPage {
       note: () => this.dock.writeNote(),
       box: () => this.#box(),
       question: () => this.#question(),
+      reason: () => this.list.toggleReasons(),
       help: () => showKeys({ host: this.host, t: this.t, keys: this.keys, changed: () => this.#keysChanged() }),
       back_to_steps: () => this.list.current(),
     };
     if (acts[action]) acts[action]();
     else this.bar.act(action);
+  }
+
+  /** An item that asks about a question has no steps: the label keys choose the verdict, Enter stores it. */
+  #onQuestion(action) {
+    const verdict = VERDICTS[["right", "wrong", "neutral"].indexOf(action)];
+    if (verdict) choose(this.form, verdict);
+    else if (action === "finish") this.form.requestSubmit();
+    return Boolean(verdict) || action === "finish";
   }
 
   #error() {
@@ -242,7 +259,7 @@ class ReviewPage {
 
   #question() {
     const { item } = this.session;
-    if (!item || !item.steps.length) return this.below.querySelector("input")?.focus();
+    if (!item || this.form) return this.form?.querySelector("input").focus();
     const node = dialog(this.host, this.t("question_review"), this.t,
       form(item, this.t, (content) => { node.close(); this.session.judgeQuestion(content); }));
     node.querySelector("input").focus();

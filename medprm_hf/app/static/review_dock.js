@@ -23,12 +23,13 @@ export class Dock {
       type: "text", class: "rv-note-field", maxlength: 4000, "aria-label": t("note"), autocomplete: "off",
       oninput: () => this.#draft(), onkeydown: (event) => this.#key(event), onblur: () => this.#commit(),
     });
-    this.finishButton = this.#action("finish", "primary");
+    this.finishButton = this.#action("finish", "primary rv-of-step");
     this.node = h("div", { class: "rv-dock", role: "region", "aria-label": t("details") },
-      h("div", { class: "row rv-dock-row" }, this.about, this.errorButton, this.boxButton,
+      h("div", { class: "row rv-dock-row rv-of-step" }, this.about, this.errorButton, this.boxButton,
         h("label", { class: "rv-note-label" }, h("span", { class: "sr" }, t("note")), this.note, this.#hint("note"))),
       h("div", { class: "row rv-dock-row" },
-        this.#action("undo", "plain"), this.#action("all_right", "plain"), this.#action("question", "plain"),
+        h("div", { class: "row rv-of-step" },
+          this.#action("undo", "plain"), this.#action("all_right", "plain"), this.#action("question", "plain")),
         h("span", { class: "push" }), this.#action("skip", "plain"), this.finishButton));
   }
 
@@ -58,7 +59,7 @@ export class Dock {
     this.boxButton.disabled = !session.item?.image;
     if (document.activeElement !== this.note) this.note.value = mine?.note ?? "";
     this.note.placeholder = t("note_of", { n: index + 1 });
-    for (const one of [this.errorButton, this.note]) one.disabled = !session.steps.length;
+    for (const part of this.node.querySelectorAll(".rv-of-step")) part.hidden = !session.steps.length;
     this.finishButton.classList.toggle("rv-ready", Boolean(session.item) && !session.openSteps.length);
     for (const hint of this.node.querySelectorAll("[data-hint]")) hint.textContent = this.keys.hint(hint.dataset.hint);
   }

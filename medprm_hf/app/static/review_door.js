@@ -4,7 +4,7 @@
 //
 // What the page shows is a courtesy; the server refuses whoever may not review.
 
-import { fill, h } from "./base.js";
+import { fill, h, toast } from "./base.js";
 import { button, get, post } from "./review_dom.js";
 
 const RETRY_MS = 3000;
@@ -49,6 +49,7 @@ function askName(host, t) {
       h("h2", {}, t("who")), h("p", { class: "quiet" }, t("who_help")),
       h("label", { for: "rv-name" }, t("name")), name, message,
       h("div", {}, button(t("begin"), "Enter", null, { type: "submit", class: "primary" })))));
+    name.focus({ preventScroll: true });
   });
 }
 
@@ -60,6 +61,16 @@ function blocked(me, t, again) {
     h("h2", {}, t(me.name ? "visitor_title" : "login_title")),
     h("p", {}, me.name ? t("visitor", { name: me.name }) : t("login_help")),
     me.name ? other : h("p", {}, login)));
+}
+
+/** The name in the page's head; in local mode a click asks for another one. */
+export function nameplate({ name, mode }, t) {
+  const place = document.getElementById("mp-who");
+  if (!place || !name) return;
+  const leave = () => post("logout").then(() => location.reload()).catch((error) => toast(error.message, true));
+  fill(place, mode === "local"
+    ? h("button", { type: "button", class: "plain rv-name", title: t("signed_in_as", { name }), onclick: leave }, name)
+    : h("span", { class: "rv-name" }, name));
 }
 
 /** Nothing left to review. */

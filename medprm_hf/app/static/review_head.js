@@ -7,7 +7,8 @@
 // is shown, and "offline" where the last try got no answer.
 
 import { fill, h } from "./base.js";
-import { button, get, post } from "./review_dom.js";
+import { button, get } from "./review_dom.js";
+import { nameplate } from "./review_door.js";
 
 const PROGRESS_MS = 30000;
 const SAID_MS = 5000;
@@ -26,20 +27,9 @@ export class Head {
       this.numbers, this.said, h("span", { class: "push" }), this.refusedButton, this.saved,
       session.me.blind ? h("span", { class: "chip accent", title: t("blind_help") }, t("blind")) : null,
       button(t("keys"), keys.hint("help"), help, { class: "plain", "data-action": "help" }));
-    this.#name();
+    nameplate(session.me, t);
     this.timer = setInterval(() => this.#ask(), PROGRESS_MS);
     this.#ask();
-  }
-
-  /** The name in the page's head; in local mode a click asks for another one. */
-  #name() {
-    const place = document.getElementById("mp-who");
-    const { name, mode } = this.session.me;
-    const leave = () => post("logout").then(() => location.reload()).catch(() => this.tell(this.t("no_server")));
-    if (!place) return;
-    fill(place, mode === "local"
-      ? h("button", { type: "button", class: "plain rv-name", title: this.t("signed_in_as", { name }), onclick: leave }, name)
-      : h("span", { class: "rv-name" }, name));
   }
 
   /** Numbers and the saved mark as they are now; `refusals` changes how many were not taken. */

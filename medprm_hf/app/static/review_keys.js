@@ -24,6 +24,7 @@ export const ACTIONS = [
   ["finish", "move", ["Enter"]],
   ["skip", "move", ["s"]],
   ["question", "move", ["q"]],
+  ["reason", "move", ["r"]],
   ["help", "move", ["?"]],
   ["zoom_in", "image", ["z"]],
   ["zoom_out", "image", ["x"]],

@@ -87,12 +87,19 @@ export function questionNotes(item, t) {
   ];
 }
 
+/** Chooses a verdict in the form, and puts the focus there. */
+export function choose(node, verdict) {
+  const input = node.querySelector(`[value="${verdict}"]`);
+  input.checked = true;
+  input.focus();
+}
+
 /** The form of the question's review; `done` gets {verdict, answer, difficulty, feedback, question}. */
 export function form(item, t, done) {
   const before = item.question_review ?? {};
-  const verdicts = VERDICTS.map((name) => {
+  const verdicts = VERDICTS.map((name, at) => {
     const input = h("input", { type: "radio", name: "rv-verdict", value: name, checked: before.verdict === name, required: true });
-    return h("label", { class: "rv-check" }, input, h("span", {}, t(`verdict_${name}`)));
+    return h("label", { class: "rv-check" }, input, h("span", {}, t(`verdict_${name}`)), h("kbd", { "aria-hidden": "true" }, at + 1));
   });
   const answer = item.options?.length
     ? h("select", {}, h("option", { value: "" }, t("unchanged")), item.options.map((option, index) =>
@@ -120,8 +127,11 @@ export function form(item, t, done) {
   node.addEventListener("keydown", (event) => {
     const verdict = VERDICTS[Number(event.key) - 1];
     const typing = event.target.matches("textarea, select, input[type='text']");
-    if (verdict && !typing) node.querySelector(`[value="${verdict}"]`).click();
-    if (event.key === "Enter" && event.target.matches("input[type='radio']")) node.requestSubmit();
+    const enter = event.key === "Enter" && event.target.matches("input[type='radio']");
+    if (verdict && !typing) choose(node, verdict);
+    else if (enter) node.requestSubmit();
+    else return;
+    event.preventDefault();
   });
   return node;
 }

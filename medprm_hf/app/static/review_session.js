@@ -4,8 +4,8 @@
 //     await session.open({ item: "phantom-train-000001-s0" });
 //     session.label("-");  session.amend(2, { error_type: "factual_error" });  session.undo();  await session.finish();
 //
-// `screen` is told what changed: item(), step(index), moved(), marks(), say(key, values), refused(entry, error),
-// signedOut(). A key changes the page at once; the server hears of it through the outbox, in order.
+// `screen` is told what changed: item(), step(index), moved(), unveiled(), marks(), say(key, values),
+// refused(entry, error), signedOut(). A key changes the page at once; the server hears of it through the outbox, in order.
 
 import { Outbox, isPassing } from "./review_outbox.js";
 import { StepClock } from "./review_clock.js";
@@ -249,12 +249,14 @@ export class Session {
     if (this.item && !this.busy) await this.#close("skip");
   }
 
+  /** With all its steps answered the item is finished for the server: the next one need not wait for that word. */
   async #close(how) {
     this.busy = true;
     const item_id = this.item.item_id;
-    if (how === "finish") this.outbox.add("finish", { item_id }, false);
     this.screen.marks();
     await this.outbox.drained();
+    if (how === "finish") this.outbox.add("finish", { item_id }, false);
+    if (!this.steps.length) await this.outbox.drained();
     this.busy = false;
     await this.open(how === "skip" ? { skip: true } : {});
   }
@@ -274,9 +276,13 @@ export class Session {
     if (entry.path === "undo" && (mine?.label ?? null) !== answer.label && !later()) {
       this.steps[step].mine = answer.label ? { ...mine, label: answer.label } : null;
     }
-    this.steps[step].signals = answer.signals ?? this.steps[step].signals;
-    for (const passage of this.item.evidence ?? []) passage.cited = answer.evidence?.[passage.id] ?? passage.cited;
-    this.screen.step(step);
+    const news = answer.signals && !this.steps[step].signals;
+    if (news) {
+      this.steps[step].signals = answer.signals;
+      for (const passage of this.item.evidence ?? []) passage.cited = answer.evidence?.[passage.id] ?? passage.cited;
+      this.screen.unveiled();
+    }
+    if (news || entry.path === "undo") this.screen.step(step);
   }
 
   /** The words have changed since they were shown: the decision is not bent to the new ones; they are shown instead. */

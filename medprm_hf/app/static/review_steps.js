@@ -7,7 +7,7 @@
 // item is blind the server sends no signal of a step that this reviewer has not answered; there is nothing to hide.
 
 import { digits, fill, h } from "./base.js";
-import { button } from "./review_dom.js";
+import { button, keep, recall } from "./review_dom.js";
 
 export const LABELS = [["+", "right", "plus"], ["-", "wrong", "minus"], ["0", "neutral", "neutral"], ["?", "unsure", "unsure"]];
 export const SIGN = { "+": "+", "-": "−", "0": "0", "?": "?" };
@@ -24,6 +24,7 @@ export class StepList {
     this.rows = this.session.steps.map((step, index) => this.#row(step, index));
     fill(this.node, this.rows);
     this.node.classList.toggle("blind", Boolean(this.session.item?.blind));
+    this.node.classList.toggle("full", recall("medprm.reasons", false));
     this.session.steps.forEach((step, index) => this.update(index));
   }
 
@@ -44,6 +45,13 @@ export class StepList {
       h("div", { class: "rv-side" },
         h("div", { class: "rv-labels", role: "group", "aria-label": t("labels_of", { n: index + 1 }) }, labels),
         h("div", { class: "rv-remark" })));
+  }
+
+  /** Reasons of the judge in one line each, or in full; the choice is kept. */
+  toggleReasons() {
+    const full = this.node.classList.toggle("full");
+    keep("medprm.reasons", full || null);
+    this.rows[this.session.current]?.scrollIntoView({ block: "nearest" });
   }
 
   /** One row after a change. */
@@ -111,7 +119,7 @@ export class StepList {
     return h("span", { class: "rv-signal rv-judge", title: reason ?? "" },
       h("span", { class: "rv-what" }, this.t("judge")), this.#chip(label),
       confidence ? h("span", {}, this.t(`confidence_${confidence}`)) : null,
-      reason ? h("span", { class: "rv-reason" }, reason) : null);
+      reason ? h("span", { class: "rv-reason", onclick: () => this.toggleReasons() }, reason) : null);
   }
 
   /** Error type, severity, box and note in one line below the labels, where there is room for it already. */
