@@ -62,7 +62,7 @@ def publish(
     ] = "verified",
     resplit: Annotated[bool, typer.Option(help="Split anew, whatever the rows say.")] = False,
     license: Annotated[str | None, typer.Option(help="Licence of rows that name none.")] = None,
-    evaluation: Annotated[Path | None, typer.Option("--eval", help="A model's report.json of `medprm eval`.")] = None,
+    evaluation: Annotated[Path | None, typer.Option("--eval", help="A model's folder of `medprm eval`.")] = None,
     from_: Annotated[str | None, typer.Option("--from", help="Format id of a file; detected if left out.")] = None,
 ) -> None:
     """Put a dataset or model on the Hub: checked, with a card of its own figures, loadable with no code.

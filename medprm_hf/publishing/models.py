@@ -52,7 +52,7 @@ class Evaluation:
     """What `medprm eval` measured."""
 
     report: Mapping[str, Any]
-    """Its report.json."""
+    """Its evaluation.json."""
     index: str
     """The Hub's `model-index` block, YAML (evaluation/card.py)."""
 
@@ -78,8 +78,10 @@ def publish_model(
             findings.add("card", "warning", f"the card says nothing of its {name}", "", f"give {name}: in --card FILE")
         if licence_of(facts["base_license"] or None).kind == "credentialed":
             findings.add("licence", "error", f"{facts['base']} may not be passed on: publish the adapter alone")
+        if evaluation is not None:
+            _measured(evaluation.report, {folder.name, str(folder), repo.name if repo else folder.name}, findings)
         if not facts["results"]:
-            findings.add("card", "warning", "nothing was measured", "", "medprm eval, then --eval REPORT.json")
+            findings.add("card", "warning", "nothing was measured", "", "medprm eval, then --eval its folder")
         outcome = _outcome(folder, files, facts, findings, target, wish)
         if tell:
             tell(outcome)
@@ -157,6 +159,15 @@ def model_facts(
     }  # fmt: skip
 
 
+def _measured(report: Mapping[str, Any], names: set[str], findings: Findings) -> None:
+    """Whether the figures are this model's, and say something about questions that it has not seen."""
+    measured = str(report.get("name"))
+    if measured not in names and Path(measured).name not in {Path(name).name for name in names}:
+        findings.add("card", "warning", f"the evaluation is of {measured}", "", "measure the model that is published")
+    for note in report.get("notes") or ():
+        findings.add("card", "warning", f"the evaluation says: {note}")
+
+
 def _results(evaluation: Evaluation | None) -> dict[str, Any]:
     """Figures of the report that a reader wants first; empty where nothing was measured."""
     if evaluation is None:
@@ -175,10 +186,15 @@ def _results(evaluation: Evaluation | None) -> dict[str, Any]:
         if steps.get(key) is not None
     ]
     data = report["data"]
-    return {"data": data["name"], "truth": data.get("truth", ""), "counts": report["counts"], "rows": rows}
+    return {
+        "data": data["name"], "truth": data.get("truth", ""), "counts": report["counts"], "rows": rows,
+        "notes": list(report.get("notes") or ()),
+    }  # fmt: skip
 
 
 def read_report(file: Path) -> dict[str, Any]:
     """A report of `medprm eval`, by the name of its file or folder."""
-    found: dict[str, Any] = json.loads((file / "report.json" if file.is_dir() else file).read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(
+        (file / "evaluation.json" if file.is_dir() else file).read_text(encoding="utf-8")
+    )
     return found

@@ -130,7 +130,7 @@ def prm(tmp_path: Path) -> Path:
 def evaluation() -> Evaluation:
     steps = {"macro_f1": 0.62, "interval": [0.6, 0.64], "f1_right": 0.8, "f1_wrong": 0.44, "ece": 0.03,
              "ece_interval": None, "kappa": None}  # fmt: skip
-    report = {"model": {"steps": steps}, "data": {"name": "Bench", "truth": "review"},
+    report = {"name": "prm", "notes": [], "model": {"steps": steps}, "data": {"name": "Bench", "truth": "review"},
               "counts": {"questions": 5, "solutions": 9, "steps": 30}}  # fmt: skip
     return Evaluation(report, "model-index:\n- name: prm\n  results: []\n")
 
@@ -158,6 +158,14 @@ def test_a_model_is_pushed_without_pickles_and_with_its_figures(hub: TestHub, pr
 def test_a_model_is_refused_with_its_reasons(prm: Path, tmp_path: Path) -> None:
     with pytest.raises(PublishError, match="nothing was measured: medprm eval"):
         publish_model(prm, HubRepo("org/x", "model"), wish=wish(tmp_path))
+    other = evaluation()
+    other = Evaluation({**other.report, "name": "phantom:prm", "notes": ["9 solutions were in training."]}, other.index)
+    outcome = publish_model(prm, None, evaluation=other, out=tmp_path / "out", dry_run=True, wish=wish(tmp_path))
+    assert [one.message for one in outcome.refusing] == [
+        "the evaluation is of phantom:prm: measure the model that is published",
+        "the evaluation says: 9 solutions were in training.",
+    ]  # fmt: skip
+    assert "**9 solutions were in training.**" in (tmp_path / "out" / "README.md").read_text()
     (prm / "train.json").write_text('{"data": "/home/jane/secret.jsonl"}')
     (prm / "model.safetensors").unlink()
     outcome = publish_model(prm, None, dry_run=True, wish=wish(tmp_path))

@@ -14,8 +14,9 @@ from medprm_hf.errors import DataError, HubError, PublishError
 from medprm_hf.formats import read
 from medprm_hf.hub import HubRepo
 from medprm_hf.ids import content_hash
+from medprm_hf.publishing import reviewing
 from medprm_hf.publishing.contribute import contribute
-from medprm_hf.publishing.publish import publish
+from medprm_hf.publishing.publish import built, publish
 from medprm_hf.publishing.reviewing import refresh, review_pull_request
 from tests.hub.fixtures import TestHub
 from tests.publishing.tables import bare, decision, picture, reviewed, row, rows, table, wish
@@ -132,6 +133,22 @@ def test_two_open_pull_requests_that_contradict_each_other(hub: TestHub, repo: H
     assert (step["label"], step["label_state"], step["needs_review"]) == ("?", "disputed", True)
     said = sorted((d["reviewer"], d["label"]) for d in step["decisions"])
     assert said == [("hub:contributor", "+"), ("hub:contributor2", "-")]
+
+
+def test_tables_are_built_again_where_somebody_pushed_meanwhile(
+    hub: TestHub, repo: HubRepo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pushed = []
+
+    def slow(*given: Any) -> Any:
+        if not pushed:
+            pushed.append(repo.commit({"notes.txt": b"mine"}, "Meanwhile"))
+        return built(*given)
+
+    monkeypatch.setattr(reviewing, "built", slow)
+    outcome = refresh(repo)
+    assert outcome.commit is not None and outcome.commit.oid == repo.head()
+    assert repo.read("notes.txt") == b"mine"
 
 
 def test_contributions_survive_a_new_version_of_the_data(hub: TestHub, repo: HubRepo, tmp_path: Path) -> None:

@@ -175,6 +175,15 @@ def test_only_the_configs_that_are_asked_for(tmp_path: Path) -> None:
         publish(table(tmp_path, rows(4)), None, out=tmp_path / "b", wish=wish(tmp_path, configs=("visual",)))
 
 
+def test_a_folder_of_ours_is_written_again(tmp_path: Path) -> None:
+    file, made = table(tmp_path, rows(4)), wish(tmp_path)
+    publish(file, None, out=tmp_path / "out", wish=made)
+    (tmp_path / "out/data/steps/train-00009.parquet").write_bytes(b"old")
+    publish(file, None, out=tmp_path / "out", wish=made)
+    assert not (tmp_path / "out/data/steps/train-00009.parquet").exists()
+    assert len(load(tmp_path / "out")["train"]) == 4
+
+
 def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years of work")
