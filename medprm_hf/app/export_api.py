@@ -58,7 +58,8 @@ def router(settings: AppSettings, tables: Tables | None = None, exports: Exports
         body = await _object(request)
         table, name = opened.table(body.get("dataset", 0)), check_format(body.get("format"))
         only, images = str(body.get("only", "all")), bool(body.get("images", True))
-        job = await asyncio.to_thread(written.write, table, name, only, images, join)
+        public = bool(body.get("public", False))
+        job = await asyncio.to_thread(written.write, table, name, only, images, join, public)
         size = job.file.stat().st_size
         return JSONResponse({"job": job.name, "file": job.file.name, "bytes": size, "report": job.report})
 
@@ -75,9 +76,19 @@ def router(settings: AppSettings, tables: Tables | None = None, exports: Exports
         if not settings.hub_repo:
             raise Refusal(404, "no_repo", "no dataset on the Hub is set: give MEDPRM_HUB_REPO")
         job = written.job(str(body.get("job", "")))
+        check_public(job.found)
         return JSONResponse(await asyncio.to_thread(proposed, settings.hub_repo, job.file, who.name))
 
     return routes
+
+
+def check_public(found: dict[str, str] | None) -> None:
+    """Refuses what has not been looked through for identifiers, or holds some."""
+    if found is None:
+        raise Refusal(409, "unchecked", 'write it with {"public": true} first: its rows are then looked through')
+    if found:
+        said = ", ".join(f"{kind} (first in {row})" for kind, row in sorted(found.items()))
+        raise Refusal(422, "identifiers", f"nothing was sent: what may name a patient stands in it: {said}")
 
 
 def proposed(repo: str, file: Path, who: str) -> dict[str, Any]:

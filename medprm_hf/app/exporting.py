@@ -127,6 +127,17 @@ def rows_of(table: Table, only: str, join: Join = unchanged) -> Iterator[Row]:
             yield {name: value for name, value in joined.items() if name != "question_verdict"}
 
 
+def scanned(rows: Iterator[Row], found: dict[str, str]) -> Iterator[Row]:
+    """The same rows; kinds of identifiers that stand in them are put into `found`, with the first row of each."""
+    from medprm_hf.publishing.privacy import Scanner
+
+    scanner = Scanner()
+    for row in rows:
+        for kind in scanner.kinds(row):
+            found.setdefault(kind, str(row.get("solution_id")))
+        yield row
+
+
 @dataclass
 class Job:
     """One written export."""
@@ -134,6 +145,8 @@ class Job:
     name: str
     file: Path
     report: dict[str, Any]
+    found: dict[str, str] | None = None
+    """Kinds of identifiers met, and a row of each; None where nobody looked: such a file is not proposed."""
     at: float = field(default_factory=time.monotonic)
 
 
@@ -145,8 +158,19 @@ class Exports:
         self._jobs: dict[str, Job] = {}
         self._room = threading.BoundedSemaphore(AT_ONCE)
 
-    def write(self, table: Table, name: str, only: str = "all", images: bool = True, join: Join = unchanged) -> Job:
-        """Writes one file (a zip with its images where it has any); Refusal (503) where too many are under way."""
+    def write(
+        self,
+        table: Table,
+        name: str,
+        only: str = "all",
+        images: bool = True,
+        join: Join = unchanged,
+        public: bool = False,
+    ) -> Job:
+        """Writes one file (a zip with its images where it has any); Refusal (503) where too many are under way.
+
+        `public`: it shall leave this machine, so its rows are looked through for identifiers.
+        """
         check_format(name)
         if only not in CHOICES:
             raise DataError(f"only={only!r}{near(only, CHOICES)}")
@@ -158,8 +182,10 @@ class Exports:
             folder = self.folder / key
             folder.mkdir(parents=True)
             file = folder / file_name(name)
-            report = write(rows_of(table, only, join), file, name, images="files" if images else "none")
-            job = Job(key, _packed(file), _plain(report))
+            found: dict[str, str] | None = {} if public else None
+            rows = rows_of(table, only, join) if found is None else scanned(rows_of(table, only, join), found)
+            report = write(rows, file, name, images="files" if images else "none")
+            job = Job(key, _packed(file), _plain(report), found)
             self._jobs[key] = job
             return job
         finally:

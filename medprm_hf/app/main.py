@@ -12,11 +12,9 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from medprm_hf.app.guard import Guard
@@ -32,9 +30,7 @@ if TYPE_CHECKING:
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 TABS = ("score", "review", "agree", "explore", "export")
-"""In the order of the page; each is the function NAME_tab of medprm_hf/app/NAME_tab.py."""
-ROUTERS = ("review", "explore", "export")
-"""Each is the function router(settings) of medprm_hf/app/NAME_api.py."""
+"""In the order of the page."""
 
 
 def build_app(settings: AppSettings) -> FastAPI:
@@ -42,6 +38,7 @@ def build_app(settings: AppSettings) -> FastAPI:
     import gradio as gr
     from fastapi import FastAPI
 
+    from medprm_hf.app import explore_api, export_api, review_api
     from medprm_hf.app.filling import Filling
     from medprm_hf.app.identity import Identities
     from medprm_hf.app.score_api import ScoreRoutes
@@ -61,36 +58,35 @@ def build_app(settings: AppSettings) -> FastAPI:
     Identities.from_settings(settings).attach(app)
     scoring = ScoreRoutes(settings)
     app.include_router(scoring.router())
-    for name in ROUTERS:
-        if find_spec(f"medprm_hf.app.{name}_api"):
-            app.include_router(import_module(f"medprm_hf.app.{name}_api").router(settings))
+    for part in (review_api, explore_api, export_api):
+        app.include_router(part.router(settings))
     app.mount(ROUTE, Statics(directory=STATIC), name="page")
     app.add_middleware(Guard)
     return gr.mount_gradio_app(  # type: ignore[no-any-return]
         app, _blocks(settings, scoring), path="/", theme=theme(), head=head(), footer_links=[], run_history=False,
         max_file_size="1kb", show_error=True, ssr_mode=False, enable_monitoring=False,
+        favicon_path=str(STATIC / "favicon.svg"),
     )  # fmt: skip
 
 
 def _blocks(settings: AppSettings, scoring: ScoreRoutes) -> Any:
-    """The page: head line, tabs, and the notice that is always in sight."""
+    """The page: head line with the notice that is always in sight, and the tabs."""
     import gradio as gr
 
+    from medprm_hf.app.agree_tab import agree_tab
     from medprm_hf.app.client_api import add_endpoints
+    from medprm_hf.app.explore_tab import explore_tab
+    from medprm_hf.app.export_tab import export_tab
+    from medprm_hf.app.review_tab import review_tab
+    from medprm_hf.app.score_tab import score_tab
 
     strings = Strings.load(settings.lang)
+    tabs = dict(zip(TABS, (score_tab, review_tab, agree_tab, explore_tab, export_tab), strict=True))
     with gr.Blocks(title=settings.title, fill_width=True, analytics_enabled=False) as blocks:
         panel("frame", strings, "frame", title=settings.title, tabs=TABS)
         with gr.Tabs(elem_id="tabs"):
-            for name in TABS:
-                build = _tab(name)
-                if build is not None:
-                    with gr.Tab(strings(f"frame.{name}"), id=name, elem_id=f"tab-{name}"):
-                        build(strings)
+            for name, build in tabs.items():
+                with gr.Tab(strings(f"frame.{name}"), id=name, elem_id=f"tab-{name}"):
+                    build(strings)
         add_endpoints(scoring)
     return blocks
-
-
-def _tab(name: str) -> Callable[[Strings], None] | None:
-    module = f"medprm_hf.app.{name}_tab"
-    return getattr(import_module(module), f"{name}_tab") if find_spec(module) else None

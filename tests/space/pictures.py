@@ -112,7 +112,8 @@ def take(browser: Any, url: str, out: Path, only: str = "") -> list[Path]:
             SCENES[name](page, url)
             page.wait_for_timeout(400)  # until colours and bars have moved
             made.append(out / f"{name}-{look}.png")
-            page.screenshot(path=made[-1], full_page=True)
+            # Bars that stay in sight would stand in the middle of a picture of the whole page.
+            page.screenshot(path=made[-1], full_page=name != "review")
             page.close()
         context.close()
     return made

@@ -98,7 +98,7 @@ class ExploreTab {
   }
 
   name(group, value) {
-    return NAMED.has(group) ? this.t(`explore.${group}_${{ "+": "plus", "-": "minus", 0: "neutral", "?": "unknown" }[value] ?? value}`) : value.replaceAll("_", " ");
+    return NAMED.has(group) ? this.t(`explore.${group}_${{ "+": "plus", "-": "minus", 0: "neutral", "?": "unknown" }[value] ?? value}`) : value.replaceAll("_", " ").replace(/:(?=\S)/g, ": ");
   }
 
   confidence() {

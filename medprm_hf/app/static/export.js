@@ -106,7 +106,7 @@ class ExportTab {
     this.busy = true;
     this.drawRight();
     try {
-      this.done = await api("POST", "export/api/write", { dataset: this.dataset, format: this.format, only: this.only, images: this.images });
+      this.done = await api("POST", "export/api/write", { dataset: this.dataset, format: this.format, only: this.only, images: this.images, public: !fetchIt });
       if (fetchIt) h("a", { href: new URL(`export/api/file/${this.done.job}`, document.baseURI).href, download: this.done.file }).click();
       this.busy = false;
       this.drawRight();

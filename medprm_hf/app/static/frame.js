@@ -27,7 +27,7 @@ export function start(host, page) {
   const asked = new URLSearchParams(location.search).get("__theme");
   if (kept && !asked) document.body.classList.toggle("dark", kept === "dark");
   host.append(
-    h("div", { class: "name" }, page.title),
+    h("h1", { class: "name" }, page.title),
     h("div", { class: "intended" }, t("frame.intended")),
     h("div", { class: "push" }, h("span", { id: "mp-who" }), colours),
   );
