@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from medprm_hf.backends.journals.journal import Journal
 
 JOURNAL, BUDGET, LEDGER, PRICES = "MEDPRM_JOURNAL", "MEDPRM_BUDGET", "MEDPRM_LEDGER", "MEDPRM_PRICES"
+OLDER = "MEDPRM_OLDER_JOURNALS"
 """Environment variables that tell worker processes where the books lie."""
 
 
@@ -56,6 +57,7 @@ def open_books(
     budget: float | None = None,
     ledger: Path | None = None,
     prices: Path | None = None,
+    older: Sequence[Path] = (),
 ) -> Iterator[Books]:
     """Books for the time of a run, in this process and its workers; what was open before comes back after.
 
@@ -64,9 +66,11 @@ def open_books(
         budget: USD at most, earlier sessions in the ledger included; None: no limit.
         ledger: file that keeps what was spent over sessions and processes; None: this session alone.
         prices: price file that goes before the shipped one (see `prices.py`).
+        older: journals that nobody writes any more, whose answers hold too.
     """
     global _current
-    given = {JOURNAL: journal, BUDGET: budget, LEDGER: ledger, PRICES: prices}
+    read = os.pathsep.join(map(str, older)) or None
+    given = {JOURNAL: journal, BUDGET: budget, LEDGER: ledger, PRICES: prices, OLDER: read}
     settings = {name: str(value) for name, value in given.items() if value is not None}
     own = _open(settings)
     before, environment = _current, {name: os.environ.get(name) for name in given}
@@ -80,16 +84,27 @@ def open_books(
         _close(own)
 
 
+@contextmanager
+def using(own: Books) -> Iterator[Books]:
+    """Books that lie elsewhere (another machine's, over a wire), for this process; whoever made them closes them."""
+    global _current
+    before, _current = _current, own
+    try:
+        yield own
+    finally:
+        _current = before
+
+
 def _from_environment() -> Books:
-    return _open({name: os.environ[name] for name in (JOURNAL, BUDGET, LEDGER, PRICES) if os.environ.get(name)})
+    return _open({name: os.environ[name] for name in (JOURNAL, BUDGET, LEDGER, PRICES, OLDER) if os.environ.get(name)})
 
 
 def _open(settings: Mapping[str, str]) -> Books:
     journal = None
     if JOURNAL in settings:
-        from medprm_hf.backends.journals.journal import Journal
+        from medprm_hf.backends.journals.journal_own import open_with_older
 
-        journal = Journal(Path(settings[JOURNAL]))
+        journal = open_with_older(Path(settings[JOURNAL]), settings.get(OLDER, ""))
     prices = PriceTable(Path(settings[PRICES])) if PRICES in settings else PriceTable()
     budget = float(settings[BUDGET]) if BUDGET in settings else None
     ledger = Path(settings[LEDGER]) if LEDGER in settings else None

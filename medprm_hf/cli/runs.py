@@ -54,6 +54,28 @@ HubJournal = Annotated[
 ]
 HubEvery = Annotated[float, typer.Option(metavar="SECONDS", help="Time between two pushes.", min=1)]
 HubPublic = Annotated[bool, typer.Option("--hub-public", help="Checkpoints may go to a public repo.")]
+Share = Annotated[
+    bool,
+    typer.Option(
+        "--share",
+        help="Other processes may work on the run too, here or on machines that share its disk; start each with "
+        "--share. Each takes shards that nobody else has.",
+    ),
+]
+OwnJournal = Annotated[
+    bool | None,
+    typer.Option(
+        "--own-journal/--one-journal",
+        help="With --share: whether this process keeps a journal of its own; by itself on network file systems.",
+    ),
+]
+Runner = Annotated[str, typer.Option(help="local, or ray: shards are worked on by the tasks of a Ray cluster.")]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="local (the default: this machine), auto, or HOST:PORT of a cluster."),
+]
+RayCpus = Annotated[float, typer.Option(metavar="N", help="CPUs that Ray keeps for one shard.", min=0)]
+RayGpus = Annotated[float, typer.Option(metavar="N", help="GPUs that Ray keeps for one shard.", min=0)]
 OutDir = Annotated[Path | None, typer.Option("--out", help="Directory of the run; default runs/NAME.")]
 
 
@@ -130,6 +152,12 @@ def build(
     hub_journal: HubJournal = True,
     hub_every: HubEvery = 300.0,
     hub_public: HubPublic = False,
+    share: Share = False,
+    own_journal: OwnJournal = None,
+    runner: Runner = "local",
+    ray_address: RayAddress = None,
+    ray_cpus: RayCpus = 1.0,
+    ray_gpus: RayGpus = 0.0,
 ) -> None:
     """Carry out a recipe: questions, solutions, rollouts, verdicts, labels, exports and a report.
 
@@ -138,10 +166,12 @@ def build(
     """
     from medprm_hf.recipe import load
     from medprm_hf.runs.commands import build_run
+    from medprm_hf.runs.ways import Way
 
+    way = Way(share, own_journal, runner, ray_address, ray_cpus, ray_gpus)
     loaded = load(recipe, (*settings, *_money(budget, prices)))
     target = _hub(hub, hub_token_env, hub_journal, hub_every, hub_public)
-    build_run(out or Path("runs") / loaded.name, loaded, target)
+    build_run(out or Path("runs") / loaded.name, loaded, target, way)
 
 
 def resume(
@@ -153,6 +183,12 @@ def resume(
     hub_journal: HubJournal = True,
     hub_every: HubEvery = 300.0,
     hub_public: HubPublic = False,
+    share: Share = False,
+    own_journal: OwnJournal = None,
+    runner: Runner = "local",
+    ray_address: RayAddress = None,
+    ray_cpus: RayCpus = 1.0,
+    ray_gpus: RayGpus = 0.0,
 ) -> None:
     """Go on with a run that was interrupted or out of money; what is done or answered is not asked again.
 
@@ -160,8 +196,10 @@ def resume(
     Examples: medprm resume runs/hybrid --budget 40; medprm resume runs/hybrid --hub org/runs
     """
     from medprm_hf.runs.commands import resume_run
+    from medprm_hf.runs.ways import Way
 
-    resume_run(run, _money(budget, prices), _hub(hub, hub_token_env, hub_journal, hub_every, hub_public))
+    way = Way(share, own_journal, runner, ray_address, ray_cpus, ray_gpus)
+    resume_run(run, _money(budget, prices), _hub(hub, hub_token_env, hub_journal, hub_every, hub_public), way)
 
 
 def status(run: RunDir) -> None:

@@ -24,23 +24,26 @@ from medprm_hf.runs.pipeline import Run
 from medprm_hf.runs.progress import show_progress
 from medprm_hf.runs.seal import complete, unseal
 from medprm_hf.runs.shards import kept_whole
+from medprm_hf.runs.ways import ALONE, Way, at_work
 
 console = Console(soft_wrap=True)
 
 
-def build_run(directory: Path, recipe: Recipe, hub: HubTarget | None = None) -> dict[str, Any]:
+def build_run(directory: Path, recipe: Recipe, hub: HubTarget | None = None, way: Way = ALONE) -> dict[str, Any]:
     """Builds a run, then writes dataset, exports and report; gives the report. `hub`: with checkpoints there."""
     run = Run.open(directory, recipe)
     if hub is not None:
         bring(directory, hub, _say_plain)
-    return _carry_out(run, hub)
+    return _carry_out(run, hub, way)
 
 
-def resume_run(directory: Path, settings: tuple[str, ...] = (), hub: HubTarget | None = None) -> dict[str, Any]:
+def resume_run(
+    directory: Path, settings: tuple[str, ...] = (), hub: HubTarget | None = None, way: Way = ALONE
+) -> dict[str, Any]:
     """The same for the run that a directory (or `hub`) holds, with settings such as `budget=40` changed."""
     if hub is not None:
         bring(directory, hub, _say_plain)
-    return _carry_out(Run.resume(directory, settings), hub)
+    return _carry_out(Run.resume(directory, settings), hub, way)
 
 
 def remove_run(directory: Path) -> None:
@@ -52,15 +55,16 @@ def remove_run(directory: Path) -> None:
     shutil.rmtree(directory)
 
 
-def _carry_out(run: Run, hub: HubTarget | None = None) -> dict[str, Any]:
+def _carry_out(run: Run, hub: HubTarget | None, way: Way) -> dict[str, Any]:
     started = time.perf_counter()
     console.print(f"[bold]{run.recipe.name}[/bold] → {run.directory}  ({' → '.join(run.recipe.stages)})")
     _say_changed(run)
     try:
-        with kept_whole(run.directory), one_at_a_time(run.directory), followed(run, hub, _say_plain) as counting:
+        with kept_whole(run.directory), at_work(run, way) as work, followed(run, hub, _say_plain) as counting:
             with stoppable(_say_stopping), show_progress(run, console) as progress:
-                run.build(counting(progress))
-            return _finish(run, started)
+                work.build(counting(progress))
+            with work.finishing():
+                return _finish(run, started)
     except BudgetError as error:
         _say_spent(run, error)
         raise
@@ -135,7 +139,10 @@ def export_run(directory: Path, format: str, out: Path | None, **options: Any) -
 
     file = out or directory / export_file(format)
     run = Run.resume(directory)
-    done = write((row for row in solution_rows(run) if is_kept(row)), file, format=format, **options)
+    try:
+        done = write((row for row in solution_rows(run) if is_kept(row)), file, format=format, **options)
+    except OSError as error:
+        raise StoreError(f"cannot write {file}: {error.strerror or error}; name another file with --out") from error
     console.print("\n".join(done.lines()), markup=False)
 
 

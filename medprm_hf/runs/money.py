@@ -10,7 +10,7 @@ with run_books(Path("runs/demo"), recipe) as books:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,18 @@ from medprm_hf.backends.money.prices import PriceTable
 from medprm_hf.backends.money.tally import Account, Tally, money
 from medprm_hf.errors import ConfigError
 from medprm_hf.recipe import Recipe
+from medprm_hf.runs.shards import write_text
 
 JOURNAL, LEDGER, PRICES = "journal.sqlite", "spent.jsonl", "prices.yaml"
 
 
 @contextmanager
-def run_books(directory: Path, recipe: Recipe) -> Iterator[Books]:
-    """The books of one run, open for as long as it is worked on."""
+def run_books(
+    directory: Path, recipe: Recipe, journal: Path | None = None, older: Sequence[Path] = ()
+) -> Iterator[Books]:
+    """The books of one run, open for as long as it is worked on; `journal` in place of the run's, `older` ones read."""
     prices = run_prices(directory, recipe)
-    with open_books(directory / JOURNAL, recipe.budget, directory / LEDGER, prices) as books:
+    with open_books(journal or directory / JOURNAL, recipe.budget, directory / LEDGER, prices, older) as books:
         yield books
 
 
@@ -44,7 +47,8 @@ def run_prices(directory: Path, recipe: Recipe) -> Path | None:
         return file  # resumed elsewhere: the run kept its copy
     price_table(recipe)  # refused here if it cannot be read
     text = Path(given).read_text(encoding="utf-8") if isinstance(given, str) else yaml.safe_dump(given)
-    file.write_text(text, encoding="utf-8")
+    if not file.is_file() or file.read_text(encoding="utf-8") != text:  # others may be reading it
+        write_text(file, text)
     return file
 
 

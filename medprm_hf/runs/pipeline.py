@@ -15,8 +15,6 @@ the stages that depend on the change, a changed input file the shards whose rows
 
 from __future__ import annotations
 
-import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -31,16 +29,17 @@ import yaml
 from medprm_hf.backends import open_backend
 from medprm_hf.backends.books import books
 from medprm_hf.backends.open import identity_of
-from medprm_hf.backends.protocol import Usage
 from medprm_hf.backends.stopping import check_stop
 from medprm_hf.errors import ConfigError, PendingError, StoreError
 from medprm_hf.formats import open_format
 from medprm_hf.ids import content_hash
 from medprm_hf.recipe import Recipe, parse
+from medprm_hf.runs.lock import refuse_another_recipe
 from medprm_hf.runs.money import check_budget, run_books
-from medprm_hf.runs.shards import ROW, SOURCE, Marker, Shards, cannot_write, write_text
+from medprm_hf.runs.shards import SOURCE, Marker, Shards, cannot_write, write_text
 from medprm_hf.runs.source import SOURCE_COLUMNS, Source
 from medprm_hf.runs.tables import arrow_of_shard, batch_of_shard, refuse_lacking
+from medprm_hf.runs.work import Columns, work_on
 from medprm_hf.schema import BY_NAME, COLUMNS, SCHEMA_VERSION
 from medprm_hf.specs import backends_of
 from medprm_hf.stages import stage_of
@@ -75,6 +74,7 @@ class Run:
         file, text = directory / RECIPE, dump_recipe(recipe)
         try:
             if not file.is_file() or file.read_text(encoding="utf-8") != text:  # looking writes nothing
+                refuse_another_recipe(directory)
                 directory.mkdir(parents=True, exist_ok=True)
                 write_text(file, text)
         except OSError as error:
@@ -107,11 +107,14 @@ class Run:
             return sum(self._stage(number, count, progress) for number in range(len(self.stages)))
 
     @contextmanager
-    def opened(self) -> Iterator[None]:
-        """The run's books, and every check that can be made before a model is asked."""
+    def opened(self, journal: Path | None = None, older: tuple[Path, ...] = ()) -> Iterator[None]:
+        """The run's books, and every check that can be made before a model is asked.
+
+        A process that may not write the run's journal has a `journal` of its own, and looks into `older` ones too.
+        """
         for name in self.recipe.exports:
             open_format(name)
-        with run_books(self.directory, self.recipe) as own:
+        with run_books(self.directory, self.recipe, journal, older) as own:
             fresh = self.source().fresh()
             todo = [stage for index, stage in enumerate(self.stages) if not fresh or self.todo(index)]
             for stage in todo:
@@ -239,24 +242,17 @@ class Run:
         """Does one shard of one stage and keeps it; gives its marker. `stage`: as `taught` gave it."""
         check_stop()
         stage = stage or self.taught(index)
-        fingerprint, batch = self.fingerprint(index, number), self._batch(index, number)
-        batch[ROW] = list(range(len(batch["question_id"])))
-        started, usages, meter = time.perf_counter(), _fresh_usages(stage), books().meter
-        before = meter.totals()
-        with meter.stage(str(stage.name)):
-            added = stage(batch)
-        kinds = Counter(str(error["kind"]) for errors in added["errors"] for error in errors)
-        marker = {
-            "fingerprint": fingerprint,
-            "rows": len(added["errors"]),
-            "errors": kinds.total(),
-            "error_kinds": dict(sorted(kinds.items())),
-            "seconds": round(time.perf_counter() - started, 3),
-            "usage": sum(usages[1:], usages[0]).as_dict() if usages else {},
-            "spent": {identity: tally.as_dict() for (_, identity), tally in meter.since(before).items()},
-        }
-        kept = (*stage.writes, "errors", *((ROW,) if stage.name == "generate" else ()))
-        self.shards.write(str(stage.name), number, {name: added[name] for name in kept}, marker)
+        fingerprint, batch = self.order(index, number)
+        columns, about = work_on(stage, batch)
+        return self.keep(index, number, columns, {"fingerprint": fingerprint, **about})
+
+    def order(self, index: int, number: int) -> tuple[str, Batch]:
+        """What is to be done of a stage's shard: the fingerprint it will bear, and the batch that it is made of."""
+        return self.fingerprint(index, number), self._batch(index, number)
+
+    def keep(self, index: int, number: int, columns: Columns, marker: Marker) -> Marker:
+        """Keeps a stage's shard that was worked on, here or elsewhere."""
+        self.shards.write(str(self.stages[index].name), number, columns, marker)
         return marker
 
     def _batch(self, index: int, number: int) -> Batch:
@@ -302,14 +298,6 @@ def learns(stage: Stage) -> bool:
 def _readable(stage: Stage, before: tuple[Stage, ...]) -> tuple[str, ...]:
     there = {*SOURCE_COLUMNS, *(name for earlier in before for name in earlier.writes)}
     return (*stage.reads, *(name for name in stage.uses if name in there))
-
-
-def _fresh_usages(stage: Stage) -> list[Usage]:
-    """Lets the stage's backends count from zero: each shard's marker holds what that shard asked, nothing older."""
-    opened = [open_backend(spec) for spec in backends_of(stage)]
-    for backend in opened:
-        backend.usage = Usage()
-    return [backend.usage for backend in opened]
 
 
 def dump_recipe(recipe: Recipe) -> str:

@@ -140,15 +140,14 @@ class Journal:
 
         Raises StoreError where the file cannot be written: an answer that is not on file must not be used.
         """
-        copies: dict[str, tuple[str, str, str]] = {}
-        for entry in entries:
-            digest = entry.name.partition(":")[0]
-            if digest not in copies:
-                copies[digest] = (digest, entry.identity, copy_of(entry.identity, entry.request))
+        self.write(rows_of(entries))
+
+    def write(self, rows: Rows) -> None:
+        """The same with rows that were made elsewhere, perhaps on another machine."""
         with self.writing() as link:
-            link.executemany(_REQUEST, copies.values())
-            link.executemany(_ANSWER, [_answer_row(e) for e in entries if isinstance(e.outcome, Completion)])
-            link.executemany(_FAILURE, [_failure_row(e) for e in entries if isinstance(e.outcome, Failure)])
+            link.executemany(_REQUEST, rows.requests)
+            link.executemany(_ANSWER, rows.answers)
+            link.executemany(_FAILURE, rows.failures)
 
     def query(self, statement: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Rows of a reading statement."""
@@ -225,6 +224,28 @@ _ANSWER = """
 INSERT INTO answers VALUES ((SELECT id FROM requests WHERE hash = ?), ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
 _FAILURE = "INSERT INTO failures VALUES ((SELECT id FROM requests WHERE hash = ?), ?, ?, ?, ?, ?, ?)"
+
+
+class Rows(NamedTuple):
+    """Entries as the tables take them; no image is in them, only its hash."""
+
+    requests: list[tuple[Any, ...]]
+    answers: list[tuple[Any, ...]]
+    failures: list[tuple[Any, ...]]
+
+
+def rows_of(entries: Sequence[Entry]) -> Rows:
+    """Rows of the three tables; one a distinct request."""
+    copies: dict[str, tuple[Any, ...]] = {}
+    for entry in entries:
+        digest = entry.name.partition(":")[0]
+        if digest not in copies:
+            copies[digest] = (digest, entry.identity, copy_of(entry.identity, entry.request))
+    return Rows(
+        list(copies.values()),
+        [_answer_row(e) for e in entries if isinstance(e.outcome, Completion)],
+        [_failure_row(e) for e in entries if isinstance(e.outcome, Failure)],
+    )
 
 
 def _ranges(names: Iterable[str]) -> list[tuple[str, int, int]]:

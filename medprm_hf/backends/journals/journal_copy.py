@@ -55,12 +55,17 @@ def take_in(journal: Path, other: Path) -> int:
         copy = Path(folder) / "other.sqlite"
         with pa.CompressedInputStream(str(other), "zstd") as packed_copy, copy.open("wb") as plain:
             shutil.copyfileobj(packed_copy, plain, 1 << 20)
-        open_journal(copy, readonly=True).close()  # refuses what is no journal, or one of another version
-        with Journal(journal) as own:
-            before = own.query("SELECT count(*) FROM answers")[0][0]
-            own.query("ATTACH DATABASE ? AS other", (str(copy),))
-            with own.writing() as link:
-                link.execute(_REQUESTS)
-                link.execute(_ANSWERS)
-            own.query("DETACH DATABASE other")
-            return int(own.query("SELECT count(*) FROM answers")[0][0]) - int(before)
+        return merge_in(journal, copy)
+
+
+def merge_in(journal: Path, other: Path) -> int:
+    """The same of a journal file that is at rest; it is only read."""
+    open_journal(other, readonly=True).close()  # refuses what is no journal, or one of another version
+    with Journal(journal) as own:
+        before = own.query("SELECT count(*) FROM answers")[0][0]
+        own.query("ATTACH DATABASE ? AS other", (str(other),))
+        with own.writing() as link:
+            link.execute(_REQUESTS)
+            link.execute(_ANSWERS)
+        own.query("DETACH DATABASE other")
+        return int(own.query("SELECT count(*) FROM answers")[0][0]) - int(before)

@@ -8,10 +8,13 @@ whole; a process that is killed loses what it booked since its last line, a seco
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from medprm_hf.backends.money.tally import Account, Tally
@@ -67,15 +70,28 @@ class Ledger:
             for (stage, identity), tally in self._pending.items()
         ]
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            with self._file.open("ab", buffering=0) as handle:
-                handle.write((self._ending() + "".join(lines)).encode())
+            self.append("".join(lines))
         except OSError as error:
             raise StoreError(
                 f"cannot write the ledger {self._file}: {error.strerror or error}; make room or mend the permissions, "
                 f"then `medprm resume {self._file.parent}`: what was answered is in the journal"
             ) from error
         self._pending, self._written = {}, time.monotonic()
+
+    def append(self, lines: str) -> None:
+        """Adds whole lines to the file."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        with self._file.open("ab", buffering=0) as handle, _turn(handle.fileno()):
+            handle.write((self._ending() + lines).encode())
+
+    def news(self, offset: int) -> bytes:
+        """What the file holds from a place on."""
+        try:
+            with self._file.open("rb") as handle:
+                handle.seek(offset)
+                return handle.read()
+        except FileNotFoundError:
+            return b""
 
     def _ending(self) -> str:
         """A line break where a killed process has left half a line."""
@@ -91,12 +107,7 @@ class Ledger:
         if time.monotonic() - self._looked < EVERY:
             return
         self._looked = time.monotonic()
-        try:
-            with self._file.open("rb") as handle:
-                handle.seek(self._offset)
-                news = handle.read()
-        except FileNotFoundError:
-            return
+        news = self.news(self._offset)
         whole = news[: news.rfind(b"\n") + 1]
         self._offset += len(whole)
         for line in whole.splitlines():
@@ -111,3 +122,19 @@ class Ledger:
             return  # half a line of a process that was killed
         if by != self._name:
             self._others.setdefault(account, Tally()).add(tally)
+
+
+@contextmanager
+def _turn(handle: int) -> Iterator[None]:
+    """One process at a time appends: between machines that share a disk, appending alone may overwrite."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: on one machine appending is enough
+        yield
+        return
+    try:
+        fcntl.lockf(handle, fcntl.LOCK_EX)  # gone when the file is closed
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+    yield

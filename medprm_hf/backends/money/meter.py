@@ -29,14 +29,14 @@ class Meter:
     """Books every response of a process; thread-safe."""
 
     def __init__(
-        self, budget: float | None = None, prices: PriceTable | None = None, ledger: Path | None = None
+        self, budget: float | None = None, prices: PriceTable | None = None, ledger: Path | Ledger | None = None
     ) -> None:
         if budget is not None and budget < 0:
             raise ConfigError(f"budget={budget:g} is below 0: give USD, or leave it out for no limit")
         self.budget = budget
         """USD at most; None: no limit."""
         self.prices = prices or PriceTable()
-        self._ledger = Ledger(ledger) if ledger else None
+        self._ledger = Ledger(ledger) if isinstance(ledger, Path) else ledger
         self._lock = threading.Lock()
         self._stage = ""
         self._own: dict[Account, Tally] = {}
