@@ -1,0 +1,107 @@
+"""docs/results.md, written from docs/figures/results.jsonl: each benchmark with its command, machine and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.figures.collect import BUSY, key_of
+from tests.figures.plots import draw
+from tests.figures.registry import Job, everything
+
+Line = dict[str, Any]
+MOST_ROWS = 40
+"""Rows of a table on the page; the others stand in results.jsonl."""
+HEAD = """\
+# Results
+
+Every figure on this page was measured by one command and stands, with what it hangs on, in
+[figures/results.jsonl](figures/results.jsonl). Do it again:
+
+```bash
+python -m tests.figures                    # the default set, quick sizes
+python -m tests.figures --full             # every long one: hours
+python -m tests.figures --only evidence    # one of them
+```
+
+A run that was stopped goes on: what is measured for this code is kept. **Goal** is what the project asks of a figure at
+its full size; quick sizes have wider intervals and may miss what full ones reach. Intervals are 95 %. A figure without
+one is a single measurement. † : the load average was above {busy:g} while it was measured (other work on the same
+cores), which lengthens times and lowers rates, and leaves counts and shares as they are. A benchmark that failed, or
+that the machine lacked something for, says so and has no number. The phantom world, its judges and its experts are
+**simulated**; nothing here was measured on patients.
+"""
+
+
+def write_page(lines: Sequence[Line], page: Path, pictures: Path) -> None:
+    """Rewrites the page and its pictures."""
+    parts = [HEAD.format(busy=BUSY)]
+    topic = ""
+    pictures.mkdir(parents=True, exist_ok=True)
+    for job, own in shown(lines):
+        if job.topic != topic:
+            topic = job.topic
+            parts.append(f"## {topic}\n")
+        parts.append(section(job, own, pictures))
+    page.write_text("\n".join(parts), encoding="utf-8")
+
+
+def shown(lines: Sequence[Line]) -> list[tuple[Job, list[Line]]]:
+    """Of each benchmark its long run, else its quick one; those never run are left out."""
+    found: dict[str, tuple[Job, list[Line]]] = {}
+    for job in everything():
+        own = [line for line in lines if key_of(line) == job.key]
+        if own and (job.name not in found or "failed" not in own[0]):
+            found[job.name] = (job, own)
+    return list(found.values())
+
+
+def section(job: Job, lines: Sequence[Line], pictures: Path) -> str:
+    """What one benchmark shows."""
+    first = lines[0]
+    mark = " †" if busy(first) else ""
+    seeds = ", ".join(map(str, first["seeds"]))
+    about = (
+        f"{job.size} size · commit {first['commit']} · {first['date']} · {first['machine']} · "
+        f"{f'seeds {seeds} · ' if seeds else ''}load {first['load'][0]:g} to {first['load'][1]:g}{mark} · "
+        f"{first['seconds']:.0f} s"
+    )
+    head = f"### {job.name}\n\n{job.shows}\n\n`{first['command']}`  \n{about}\n"
+    if "failed" in first:
+        return f"{head}\n**Not measured:** {first['failed']}\n"
+    picture = draw(job, lines, pictures)
+    drawn = f"\n![{job.shows}](figures/{picture.name})\n" if picture else ""
+    return f"{head}\n{table(job, lines, mark)}{drawn}"
+
+
+def busy(line: Line) -> bool:
+    """Whether the machine had more to do than this."""
+    return bool(max(line["load"]) > BUSY)
+
+
+def table(job: Job, lines: Sequence[Line], mark: str) -> str:
+    """The figures that the registry names, those with a goal first of all."""
+    wanted = [line for line in lines if not job.metrics or line["metric"] in job.metrics or line["goal"] is not None]
+    if len(wanted) > MOST_ROWS:  # a stable sort: the benchmark's order within each half
+        wanted = sorted(wanted, key=lambda line: line["goal"] is None)[:MOST_ROWS]
+    rows = ["| case | figure | value | 95 % interval | goal | holds |", "|---|---|---|---|---|---|"]
+    rows += [_row(line, mark) for line in wanted]
+    left = len(lines) - len(wanted)
+    return "\n".join(rows) + "\n" + (f"\n{left} more figures in results.jsonl.\n" if left else "")
+
+
+def _row(line: Line, mark: str) -> str:
+    low_high = "" if not line["interval"] else " to ".join(number(edge) for edge in line["interval"])
+    goal = "" if line["goal"] is None else number(line["goal"])
+    holds = {True: "yes", False: "no", None: ""}[line["holds"]]
+    unit = "" if line["unit"] in ("share", "0..1") else f" {line['unit']}"
+    case = str(line["case"]).replace("|", "/")
+    return f"| {case} | {line['metric']} | {number(line['value'])}{unit}{mark} | {low_high} | {goal} | {holds} |"
+
+
+def number(value: float) -> str:
+    """Three decimals of what is small, none of what is large."""
+    if isinstance(value, int) or float(value).is_integer():
+        return f"{int(value):,}" if abs(value) >= 10 else f"{value:g}"
+    return f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"
