@@ -7,7 +7,7 @@
 // server refuses them in any case.
 
 import { fill, h, toast } from "./base.js";
-import { button, get, post, uuid } from "./review_dom.js";
+import { button, get, named, post, uuid } from "./review_dom.js";
 
 const LABELS = [["+", "right", "plus"], ["-", "wrong", "minus"], ["0", "neutral", "neutral"]];
 const SIGN = { "+": "+", "-": "−", "0": "0", "?": "?" };
@@ -59,7 +59,7 @@ export class Disagreements {
   }
 
   #word({ reviewer, label, error_type: error, severity, note }) {
-    const remark = [error ? this.t(`error_${error}`) : null, severity ? this.t(`severity_${severity}`) : null].filter(Boolean).join(" · ");
+    const remark = [error ? named(this.t, "error", error) : null, severity ? named(this.t, "severity", severity) : null].filter(Boolean).join(" · ");
     return h("li", {}, h("span", { class: `rv-chip ${COLOUR[label]}` }, SIGN[label]), h("strong", {}, reviewer),
       remark ? h("span", { class: "quiet small" }, remark) : null, note ? h("span", { class: "small text" }, `“${note}”`) : null);
   }

@@ -7,7 +7,7 @@
 // has gone on to the next step, and e, n and b still belong to the one just judged.
 
 import { fill, h } from "./base.js";
-import { button } from "./review_dom.js";
+import { button, named } from "./review_dom.js";
 import { LABELS, SIGN } from "./review_steps.js";
 
 /** Details of one step. */
@@ -51,8 +51,8 @@ export class Dock {
     this.index = index;
     this.node.hidden = !session.item;
     fill(this.about, session.steps.length ? t("step_n", { n: index + 1 }) : "", mine?.label ? this.#chip(mine.label) : null);
-    const severity = mine?.severity ? ` · ${t(`severity_${mine.severity}`)}` : "";
-    this.error.textContent = mine?.error_type ? t(`error_${mine.error_type}`) + severity : t("error_type");
+    const severity = mine?.severity ? ` · ${named(t, "severity", mine.severity)}` : "";
+    this.error.textContent = mine?.error_type ? named(t, "error", mine.error_type) + severity : t("error_type");
     this.errorButton.setAttribute("aria-pressed", String(Boolean(mine?.error_type)));
     this.box.textContent = t("box");
     this.boxButton.setAttribute("aria-pressed", String(Boolean(mine?.box)));

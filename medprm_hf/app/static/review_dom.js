@@ -23,6 +23,12 @@ export function button(label, key, action, attributes = {}) {
   return h("button", { type: "button", ...shortcut, ...attributes, onclick: action }, h("span", {}, label), hint);
 }
 
+/** The text of a name within a kind ("error", "severity"); the name itself where it is not one of ours. */
+export function named(t, kind, name) {
+  const shown = t(`${kind}_${name}`);
+  return shown.endsWith(`.${kind}_${name}`) ? name : shown;
+}
+
 /** A random name of a decision; `crypto.randomUUID` is missing where a page is served without https. */
 export function uuid() {
   if (crypto.randomUUID) return crypto.randomUUID();

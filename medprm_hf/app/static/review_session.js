@@ -101,7 +101,7 @@ export class Session {
       this.#overlay();
       if (this.trail.at(-1) !== item.item_id) this.trail.push(item.item_id);
     }
-    this.current = this.openSteps[0] ?? 0;
+    this.current = this.openSteps[0] ?? Math.max(0, this.steps.findLastIndex((step) => step.mine?.label));
     this.clock.turn(this.current);
     this.screen.item();
   }

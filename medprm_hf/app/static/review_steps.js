@@ -7,7 +7,7 @@
 // item is blind the server sends no signal of a step that this reviewer has not answered; there is nothing to hide.
 
 import { digits, fill, h } from "./base.js";
-import { button, keep, recall } from "./review_dom.js";
+import { button, keep, named, recall } from "./review_dom.js";
 
 export const LABELS = [["+", "right", "plus"], ["-", "wrong", "minus"], ["0", "neutral", "neutral"], ["?", "unsure", "unsure"]];
 export const SIGN = { "+": "+", "-": "−", "0": "0", "?": "?" };
@@ -118,7 +118,7 @@ export class StepList {
   #judge({ label, confidence, reason }) {
     return h("span", { class: "rv-signal rv-judge", title: reason ?? "" },
       h("span", { class: "rv-what" }, this.t("judge")), this.#chip(label),
-      confidence ? h("span", {}, this.t(`confidence_${confidence}`)) : null,
+      confidence ? h("span", {}, named(this.t, "confidence", confidence)) : null,
       reason ? h("span", { class: "rv-reason", onclick: () => this.toggleReasons() }, reason) : null);
   }
 
@@ -126,8 +126,8 @@ export class StepList {
   #remark(mine) {
     const { t } = this;
     if (!mine) return "";
-    const error = mine.error_type ? t(`error_${mine.error_type}`) : null;
-    const severity = mine.severity ? t(`severity_${mine.severity}`) : null;
+    const error = mine.error_type ? named(t, "error", mine.error_type) : null;
+    const severity = mine.severity ? named(t, "severity", mine.severity) : null;
     return [error, severity, mine.box ? t("box") : null, mine.note ? `“${mine.note}”` : null].filter(Boolean).join(" · ");
   }
 }
