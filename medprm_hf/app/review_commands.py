@@ -65,7 +65,7 @@ def review(source: Path, options: ReviewOptions) -> list[str]:
         told = [f"rater study in {file}: {len(rows)} solutions, every step read blindly by {options.study} people"]
     else:
         store = ReviewStore(file, _settings(file, options, run))
-        added = store.add(chain(_waiting(run) if run else (), table), batch=batch)
+        added = store.add(chain(_waiting(run) if run else (), table), batch=batch, complete=run is not None)
         told = [f"{file}: {added.new} new items, {added.changed} changed, {added.same} as they were"]
     try:
         return [*told, *_state(store), *_next(source, file, run)]

@@ -15,6 +15,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
+from medprm_hf.app.identity import Identity
 from medprm_hf.app.review_bodies import AdjudicateBody, RejectBody, read_body
 from medprm_hf.app.review_door import Door
 from medprm_hf.app.routing import Refusal
@@ -65,20 +66,29 @@ class TeamRoutes:
 
     async def agreement(self, request: Request) -> JSONResponse:
         """How far reviewers agree; kept until a decision comes."""
-        await self.door.who(request)
+        who = await self.door.who(request)
         by = request.query_params.get("by", "modality")
-        return JSONResponse(await self.door.run(self._known, "agreement", (by,), lambda: self._agreement(by)))
+        told = await self.door.run(self._known, "agreement", (by,), lambda: self._agreement(by))
+        return JSONResponse(self._for(who, told))
 
     def _agreement(self, by: str) -> dict[str, Any]:
         return agreement(self.store, by, blind=self.door.blind)
 
     async def gate(self, request: Request) -> JSONResponse:
         """Whether a batch may go out."""
-        await self.door.who(request)
+        who = await self.door.who(request)
         plan = (_number(request, "sample", 100.0), _number(request, "threshold", 0.05), _number(request, "risk", RISK))
         batch = request.query_params.get("batch") or None
         told = await self.door.run(self._known, "gate", (*plan, batch), lambda: self._gate(*plan, batch))
-        return JSONResponse(told)
+        return JSONResponse(self._for(who, told))
+
+    def _for(self, who: Identity, told: Any) -> Any:
+        """What somebody is told: a blind reviewer not on which steps machines and experts differ."""
+        if who.may("adjudicator") or not self.door.blind:
+            return told
+        if isinstance(told, dict):
+            return {name: [] if name == "examples" else self._for(who, value) for name, value in told.items()}
+        return [self._for(who, value) for value in told] if isinstance(told, list) else told
 
     def _gate(self, sample: float, threshold: float, risk: float, batch: str | None) -> dict[str, Any]:
         return gate(self.store, int(sample), threshold, batch=batch, risk=risk, blind=self.door.blind)

@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from medprm_hf.labels.review_value import Minutes
 from medprm_hf.review.decisions import settle
@@ -27,7 +27,7 @@ COLUMNS = (
     "asked_n", "open", "round", "urgency",
 )  # fmt: skip
 """Columns of `items` that a row gives."""
-_FIRST = ("item_id", "needed", "open", "draw", "batch", "round")
+_FIRST = ("item_id", "needed", "open", "batch", "round")
 """Columns that an item keeps as they came first."""
 
 
@@ -42,28 +42,54 @@ SELECT item_id FROM items WHERE open <> (settled_n < asked_n) OR (kind = 'soluti
 _NEEDED = "UPDATE items SET needed = :needed WHERE item_id = :item AND kind = 'solution'"
 
 
-def add_rows(
-    database: Database, rows: Iterable[Row], settings: StoreSettings, *, images: bool, batch: str | None, whole: bool
-) -> tuple[int, int, int]:
+class How(NamedTuple):
+    """How rows are taken in; see `ReviewStore.add`."""
+
+    images: bool
+    batch: str | None
+    whole: bool
+    complete: bool
+
+
+def add_rows(database: Database, rows: Iterable[Row], settings: StoreSettings, how: How) -> tuple[int, int, int]:
     """(new, changed, same) items. Each chunk of rows is a transaction; order and sample are settled at the end."""
     done: Counter[str] = Counter()
+    seen: set[str] = set()
     for piece in chunks(rows):
-        urgent = urgencies(piece, settings.order, Minutes(), settings.seed, whole)
+        urgent = urgencies(piece, settings.order, Minutes(), settings.seed, how.whole)
         with database.write() as db:
             for row, steps in zip(piece, urgent, strict=True):
-                for item in items_of(row, settings.seed, images):
+                for item in items_of(row, settings.seed, how.images):
                     question = item.kind == "question"
                     urgency = [WAITING_PRIORITY] if question else steps
-                    done[_put(db, item, urgency, batch, 1 if question else settings.reviewers_per_item)] += 1
+                    needed = 1 if question else settings.reviewers_per_item
+                    done[_put(db, item, urgency, how.batch, needed)] += 1
+                    seen.add(item.item_id)
     with database.write() as db:
-        cut(db, 1.0 if whole else settings.share)
-        draw_sample(db, 0.0 if whole else settings.sample, settings.sample_part, settings.seed)
+        if how.complete:
+            _retire(db, how.batch, seen)
+        cut(db, 1.0 if how.whole else settings.share)
+        draw_sample(db, 0.0 if how.whole else settings.sample, settings.sample_part, settings.seed)
         rank(db, settings.seed)
         db.execute(_COUNT)
         for row in db.execute(_UNSETTLED, {"needed": settings.reviewers_per_item}).fetchall():
             db.execute(_NEEDED, {"needed": settings.reviewers_per_item, "item": row["item_id"]})
             settle(db, row["item_id"])
     return done["new"], done["changed"], done["same"]
+
+
+_NOTHING = """
+UPDATE items SET doubt = replace(doubt, '1', '0'), sample = replace(sample, '1', '0'), urgency = NULL,
+asked = replace(asked, '1', '0'), asked_n = 0, priority = 0, draw = 2 WHERE item_id = ?
+"""
+
+
+def _retire(db: sqlite3.Connection, batch: str | None, seen: set[str]) -> None:
+    """Items of the batch that are no longer in its table: nothing is asked of them; what was said stays."""
+    for row in db.execute("SELECT item_id FROM items WHERE batch IS ?", (batch,)).fetchall():
+        if row["item_id"] not in seen:
+            db.execute(_NOTHING, (row["item_id"],))
+            settle(db, row["item_id"])
 
 
 def _put(db: sqlite3.Connection, item: Item, urgency: list[float], batch: str | None, needed: int) -> str:
@@ -122,7 +148,7 @@ def _update(db: sqlite3.Connection, old: sqlite3.Row, values: dict[str, Any], ot
     """An item that is there: the sample that was drawn stays drawn, a round that was begun stays begun."""
     sample = old["sample"] if len(old["sample"]) == len(values["sample"]) else values["sample"]
     if old["round"] > 1 and len(old["doubt"]) == len(values["doubt"]):  # sent back whole: it stays asked whole
-        values = {**values, "doubt": old["doubt"], "priority": max(values["priority"], old["priority"])}
+        values = {**values, "doubt": "1" * len(old["doubt"]), "priority": max(values["priority"], old["priority"])}
     asked = merged(values["doubt"], sample)
     kept = {name: value for name, value in values.items() if name not in _FIRST}
     kept |= {"sample": sample, "asked": asked, "asked_n": asked.count("1"), "version": old["version"] + other}

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from medprm_hf.errors import ReviewError
+from medprm_hf.review.items import QUESTION
 from medprm_hf.schema import Label
 
 LABEL, RETRACT, ADJUDICATE, VERDICT = "label", "retract", "adjudicate", "question"
@@ -170,11 +171,26 @@ def tally(
     )
 
 
+_SOLUTIONS = "SELECT item_id FROM items WHERE question_id = ? AND kind = 'solution'"
+_SMALL = "SELECT question_id, asked, identities, needed, round, asked_n FROM items WHERE item_id = ?"
+_VERDICTS = "SELECT label, identity FROM standing WHERE item_id = ? AND kind = 'question'"
+
+
+def _is_rejected(db: sqlite3.Connection, item_id: str, question_id: str) -> bool:
+    """Whether people have rejected the question in its present words: nobody need look at its solutions."""
+    said = db.execute(_VERDICTS, (QUESTION + question_id,)).fetchall()
+    if not said or {row["label"] for row in said} != {"reject"}:
+        return False
+    content = json.loads(db.execute("SELECT content FROM items WHERE item_id = ?", (item_id,)).fetchone()["content"])
+    return bool(said[-1]["identity"] == content.get("question_identity"))
+
+
 def settle(db: sqlite3.Connection, item_id: str) -> None:
     """Makes an item's counts what follows from the decisions that stand: settled steps, begun, open."""
-    item = db.execute(
-        "SELECT asked, identities, needed, round, asked_n FROM items WHERE item_id = ?", (item_id,)
-    ).fetchone()
+    if item_id.startswith(QUESTION):  # a word on a question may end the work on its solutions
+        for row in db.execute(_SOLUTIONS, (item_id.removeprefix(QUESTION),)).fetchall():
+            settle(db, row["item_id"])
+    item = db.execute(_SMALL, (item_id,)).fetchone()
     if item is None:
         return  # decisions on an item that has not come (yet)
     identities = json.loads(item["identities"])
@@ -188,6 +204,8 @@ def settle(db: sqlite3.Connection, item_id: str) -> None:
                 final.add(step)
     asked = [step for step, mark in enumerate(item["asked"]) if mark == "1"]
     settled = sum(step in final or len(voices.get(step, ())) >= item["needed"] for step in asked)
+    if _is_rejected(db, item_id, item["question_id"]):
+        settled = item["asked_n"]
     db.execute(
         "UPDATE items SET settled_n = ?, begun = ?, open = ? WHERE item_id = ?",
         (settled, int(bool(voices)), int(settled < item["asked_n"]), item_id),

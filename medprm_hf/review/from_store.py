@@ -15,7 +15,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,8 @@ class StoreReviewer:
 
     def at(self, state: str) -> StoreReviewer:
         """The decisions as they stood at that state."""
-        return StoreReviewer(self.path, state)
+        there = self.path.stat().st_ino if self.path.exists() else 0
+        return _at(self.path.resolve(), state, there)
 
     def words(self, asked: Sequence[Asked]) -> list[list[Decision]]:
         """Everybody's standing decision on each request, in order; empty where nobody has answered."""
@@ -131,6 +132,12 @@ class StoreReviewer:
             if row["kind"] == LABEL and row["blind"] and sample.get(row["item_id"], "")[row["step"] :][:1] == "1"
         }
         return _table(row for row in last.values() if row["label"] != "?")
+
+
+@lru_cache(maxsize=4)
+def _at(path: Path, state: str, file: int) -> StoreReviewer:
+    """What one state holds is read once, not once a shard; `file` tells a new file under an old name."""
+    return StoreReviewer(path, state)
 
 
 def _gates(db: sqlite3.Connection) -> int:

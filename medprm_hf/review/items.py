@@ -104,8 +104,8 @@ def _question(row: Row, image: LoadedImage | None, problem: str | None, seed: in
         "asked_because": row.get("question_reason") or f"written by {writer.get('model', 'a model')}",
         "explanation": writer.get("explanation"),
     }  # fmt: skip
-    identity = question_identity(row.get("question") or "", row.get("options") or [], _sha(row, image))
-    return _item(row, name, "question", content, {}, (identity,), draw_of(seed, "calibrate", name), image)
+    named = (content["question_identity"],)
+    return _item(row, name, "question", content, {}, named, draw_of(seed, "calibrate", name), image)
 
 
 def _item(
@@ -131,6 +131,7 @@ def _shared(row: Row, image: LoadedImage | None, problem: str | None) -> dict[st
         "license": row.get("license"),
         "image": image and {"sha256": image.sha256, "width": image.width, "height": image.height},
         "image_problem": problem,
+        "question_identity": _question_identity(row, image),
         "evidence": [
             {name: passage.get(name) for name in ("id", "text", "source", "license")}
             for passage in row.get("evidence") or []
@@ -162,9 +163,13 @@ def question_identity(question: str, options: Sequence[str], image_sha256: str |
     return content_hash(_words(question), [_words(option) for option in options], image_sha256)
 
 
+def _question_identity(row: Row, image: LoadedImage | None) -> str:
+    return question_identity(row.get("question") or "", row.get("options") or [], _sha(row, image))
+
+
 def identities(row: Row, image: LoadedImage | None = None) -> tuple[str, ...]:
     """Names each step of a row by question, image and the steps up to it, [num_steps]."""
-    last = question_identity(row.get("question") or "", row.get("options") or [], _sha(row, image))
+    last = _question_identity(row, image)
     found = []
     for step in row.get("steps") or []:
         last = content_hash(last, _words(step))

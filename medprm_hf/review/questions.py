@@ -26,7 +26,7 @@ from medprm_hf.review.decisions import (
     stand,
     tally,
 )
-from medprm_hf.review.items import QUESTION, question_identity
+from medprm_hf.review.items import QUESTION
 from medprm_hf.review.showing import Shown, moment, proof, verdict_of
 from medprm_hf.review.store import ReviewStore
 
@@ -69,7 +69,7 @@ def decide_question(store: ReviewStore, key: str, reviewer: str, item: str, judg
             raise ReviewError("unknown_item", f"no item is called {item!r}: it may belong to another store")
         place = Place(QUESTION + row["question_id"], -1, reviewer)
         if not known(db, key, VERDICT, place, judged.verdict):
-            identity = _identity(row)
+            identity = json.loads(row["content"])["question_identity"]
             body = {name: value for name, value in asdict(judged).items() if name != "verdict"}
             append(
                 db, key=key, kind=VERDICT, **place._asdict(), at=moment(store.clock()), label=judged.verdict,
@@ -82,12 +82,6 @@ def decide_question(store: ReviewStore, key: str, reviewer: str, item: str, judg
             stand(db, place)
             settle(db, place.item_id)
         return verdict_of(db, row["question_id"], reviewer)
-
-
-def _identity(row: Any) -> str:
-    content = json.loads(row["content"])
-    image = content["image"]
-    return question_identity(content["question"], content["options"], image and image["sha256"])
 
 
 def _round(db: Any, item: str) -> int:

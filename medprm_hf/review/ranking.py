@@ -99,7 +99,8 @@ def draw_sample(db: sqlite3.Connection, share: float, part: float, seed: int) ->
     draws: dict[str, list[float]] = defaultdict(list)
     places: list[tuple[str, str, float, int, str, str]] = []
     for row in db.execute(
-        "SELECT item_id, modality, difficulty, source, draw, asked_n, sample, doubt FROM items WHERE kind = 'solution'"
+        "SELECT item_id, modality, difficulty, source, draw, asked_n, sample, doubt FROM items "
+        "WHERE kind = 'solution' AND draw <= 1"
     ):
         stratum = " / ".join(str(row[name]) for name in ("modality", "difficulty", "source"))
         draws[stratum].append(row["draw"])

@@ -23,7 +23,7 @@ from uuid import uuid4
 
 from medprm_hf.errors import ReviewError
 from medprm_hf.review import queue
-from medprm_hf.review.adding import add_rows
+from medprm_hf.review.adding import How, add_rows
 from medprm_hf.review.decisions import (
     LABEL,
     RETRACT,
@@ -96,12 +96,17 @@ class ReviewStore:
 
     # --- items -------------------------------------------------------------------------------------------------
 
-    def add(self, rows: Iterable[Row], *, images: bool = True, batch: str | None = None, whole: bool = False) -> Added:
+    def add(
+        self, rows: Iterable[Row], *, images: bool = True, batch: str | None = None, whole: bool = False,
+        complete: bool = False,
+    ) -> Added:  # fmt: skip
         """Takes canonical rows in: one item a solution, and one a question that waits for a person.
 
-        Rows of a question should follow one another. `whole` asks every step (a rater study). Idempotent.
+        Rows of a question should follow one another. `whole` asks every step (a rater study). With `complete` these
+        are all rows of the batch: of its other items nothing is asked any more. Idempotent.
         """
-        return Added(*add_rows(self.database, rows, self.settings, images=images, batch=batch, whole=whole))
+        how = How(images, batch, whole, complete)
+        return Added(*add_rows(self.database, rows, self.settings, how))
 
     def next(
         self, reviewer: str, *, seconds: float | None = None, item: str | None = None, skip: bool = False,

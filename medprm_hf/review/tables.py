@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,6 +101,10 @@ WAIT = 30.0
 """Seconds that a writer waits for another process to finish."""
 
 
+class _Connection(sqlite3.Connection):
+    """A connection that ends with its thread: nothing but the thread holds on to it."""
+
+
 class _Job:
     """Work that waits for its turn, and what came of it."""
 
@@ -130,7 +135,7 @@ class Database:
         self._queue: list[_Job] = []
         self._queue_lock = threading.Lock()
         self._local = threading.local()
-        self._opened: list[sqlite3.Connection] = []
+        self._opened: weakref.WeakSet[_Connection] = weakref.WeakSet()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._writer = self._connect()
@@ -139,11 +144,13 @@ class Database:
             raise StoreError(f"{path} cannot be opened as a review store ({error}): name another file") from error
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, timeout=WAIT, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(
+            self.path, timeout=WAIT, isolation_level=None, check_same_thread=False, factory=_Connection
+        )
         connection.row_factory = sqlite3.Row
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-32000"):
             connection.execute(f"PRAGMA {pragma}")
-        self._opened.append(connection)
+        self._opened.add(connection)
         return connection
 
     @contextmanager
@@ -216,9 +223,8 @@ class Database:
     def close(self) -> None:
         """Closes all connections; the write-ahead log is taken into the file."""
         with self._lock:
-            for connection in self._opened:
+            for connection in list(self._opened):
                 connection.close()
-            self._opened.clear()
 
 
 def migrate(connection: sqlite3.Connection, path: Path) -> None:

@@ -284,3 +284,15 @@ def test_the_space_opens_it_from_its_settings(tmp_path: Path) -> None:
     with TestClient(app) as client:
         assert client.post("/review/api/login", json={"name": "ann"}).json()["role"] == "admin"
         assert client.post("/review/api/next", json={}).json() == {"item": None}
+
+
+def test_a_blind_reviewer_is_not_told_where_machines_err(tmp_path: Path) -> None:
+    here = site(tmp_path, sample=1.0)
+    client = here.client("ann")
+    while item := client.post("/next", json={}).json()["item"]:
+        for step in range(3):
+            client.post("/save", json=save(item, step, "+"))
+    for path in ("agreement", "gate?sample=59&threshold=0.05"):
+        told = here.client("bob").get(f"/{path}").text
+        assert "q0-s0" not in told and "q1-s0" not in told
+    assert here.client("bob").get("/agreement").json()["machines"]["judge"]["n"] == 12

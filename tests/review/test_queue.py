@@ -1,5 +1,6 @@
 """The queue: doubtful first, a hidden sample, one holder at a time, several readers, nothing twice."""
 
+import gc
 import subprocess
 import sys
 from collections import Counter
@@ -12,6 +13,8 @@ import pytest
 
 from medprm_hf.errors import ReviewError
 from medprm_hf.review.decisions import Judged
+from medprm_hf.review.progress import counts
+from medprm_hf.review.questions import QuestionJudged, decide_question
 from medprm_hf.review.settings import StoreSettings
 from medprm_hf.review.store import ReviewStore
 from tests.review.rows import Clock, row, rows, store
@@ -240,3 +243,35 @@ def test_more_readers_may_be_asked_for_later(tmp_path: Path) -> None:
     found.change(reviewers_per_item=2)
     found.add(rows(1))
     assert found.next("ann") is None and (found.next("bob") or {}).get("item_id") == "q0-s0"
+
+
+def test_a_rejected_question_is_asked_no_more(tmp_path: Path) -> None:
+    found = store(tmp_path, 2)
+    decide_question(found, "verdict-1", "ann", "q0-s0", QuestionJudged("reject", feedback="blurred"))
+    assert counts(found, "ann") == {"open": 3, "done": 3, "mine": 1}
+    item = found.next("ann")
+    assert item and item["item_id"] == "q1-s0"
+    found.add([row(0) | {"question": "Another question?"}])  # other words: the verdict was not on these
+    assert counts(found, "ann")["open"] == 6
+    found.add([row(0)])
+    decide_question(found, "verdict-2", "ann", "q0-s0", QuestionJudged("keep"))
+    assert counts(found, "ann")["open"] == 6
+
+
+def test_what_is_no_longer_in_the_run_is_asked_no_more(tmp_path: Path) -> None:
+    found = store(tmp_path, 0, sample=0.3)
+    found.add(rows(4), batch="run", complete=True)
+    found.save("label-0001", "ann", "q3-s0", 1, 0, Judged("+"))
+    found.add(rows(2), batch="run", complete=True)
+    assert counts(found, "ann")["open"] == 6 and len(list(found.decisions())) == 1
+    found.add(rows(4), batch="run", complete=True)
+    assert counts(found, "ann") == {"open": 11, "done": 1, "mine": 1}
+
+
+def test_connections_end_with_their_threads(tmp_path: Path) -> None:
+    found = store(tmp_path)
+    for _ in range(5):
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda number: counts(found, f"r{number}"), range(16)))
+    gc.collect()
+    assert len(found.database._opened) <= 3
