@@ -43,6 +43,10 @@ class Components:
         for other in shared:
             self._union(other, key)
 
+    def join(self, one: str, other: str) -> None:
+        """Two questions that belong together for another reason."""
+        self._union(self._of[one], self._of[other])
+
     def root(self, question: str) -> str:
         """Name of the component that a question stands in; the same for all of it."""
         return self._find(self._of[question])

@@ -10,12 +10,12 @@ leaves the training split and stands in test, so nothing of it is ever trained o
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from medprm_hf.formats.marks import domain
 from medprm_hf.ids import content_hash
-from medprm_hf.publishing.components import SPLITS, Components, normal, split_by_hash
+from medprm_hf.publishing.components import SPLITS, Components, split_by_hash
 from medprm_hf.publishing.findings import Findings
 from medprm_hf.publishing.merging import is_contributed
 from medprm_hf.publishing.opening import Material, Row
@@ -130,6 +130,8 @@ def _report(material: Material, check: RowCheck, findings: Findings) -> None:
 
 def _decide(plan: Plan, asked: dict[str, Asked], strict: Components, loose: Components) -> None:
     """Splits, leaks, then the benchmark."""
+    for one, other in _near_texts(asked):
+        loose.join(one, other)
     parts = _parts(loose)
     for names in parts.values():
         wishes = {asked[name].split for name in names} - {None}
@@ -138,8 +140,8 @@ def _decide(plan: Plan, asked: dict[str, Asked], strict: Components, loose: Comp
             own = None if plan.policy.resplit else asked[name].split
             plan.split[name] = own or (fallback if plan.policy.resplit or not wishes else sorted(map(str, wishes))[0])
     _leaks(plan, strict, "error", "questions share group, image or text with one of another split")
-    _leaks(plan, loose, "warning", "questions have an image that looks like one of another split", _parts(strict))
-    _near_texts(plan, asked)
+    alike = "questions have an image that looks like, or a text that nearly repeats, one of another split"
+    _leaks(plan, loose, "warning", alike, _parts(strict))
     _choose(plan, asked, loose, parts)
 
 
@@ -161,17 +163,11 @@ def _leaks(
                 plan.findings.add("leakage", severity, what, name, _NEW_SPLIT)  # type: ignore[arg-type]
 
 
-def _near_texts(plan: Plan, asked: dict[str, Asked]) -> None:
-    """Text-only questions that nearly repeat one of another split (MinHash, Jaccard 0.85 of word 5-shingles)."""
+def _near_texts(asked: dict[str, Asked]) -> Iterator[tuple[str, str]]:
+    """Text-only questions, each with an earlier one that it nearly repeats (MinHash, Jaccard 0.85)."""
     names = [name for name, one in asked.items() if one.sha is None]
-    if len({plan.split[name] for name in names}) < 2:
-        return
     for later, first in twins([asked[name].text for name in names]).items():
-        one, other = names[later], names[first]
-        if plan.split[one] != plan.split[other] and normal(asked[one].text) != normal(asked[other].text):
-            plan.findings.add(
-                "leakage", "warning", "text questions nearly repeat one of another split", one, _NEW_SPLIT
-            )
+        yield names[later], names[first]
 
 
 def _choose(plan: Plan, asked: dict[str, Asked], loose: Components, parts: dict[str, list[str]]) -> None:
