@@ -1,0 +1,143 @@
+"""Walks through pages as a reader does: in a folder, block by block, commands as printed, python in one session.
+
+    python -m tests.docs.walk RESULTS.jsonl fast PAGE=FOLDER … [--own-process] [--put A=B …]
+
+One line a block goes to RESULTS. `fast` leaves out what is marked slow, `all` nothing; blocks that are shown only are
+left out. Words of `medprm` run in this process, which saves imports, or each in its own (`--own-process`). `--put
+A=>B` changes pages and the recipes that commands write: a free port for the page's, a local server for a model's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tests.docs.blocks import Block, blocks
+from tests.docs.marks import marked
+from tests.house.page_runner import SERVERS, started
+
+_SHELLED = re.compile(r"[|><&;]|\$\(")
+PORTS = {"medprm space": "7860", "medprm serve": "8080"}
+
+
+class Walker:
+    """One page in one folder."""
+
+    def __init__(self, folder: Path, puts: dict[str, str], own_process: bool) -> None:
+        self.folder, self.puts, self.own_process = folder, puts, own_process
+        self.names: dict[str, Any] = {"__name__": "page", **_before(folder)}
+        self.servers: list[subprocess.Popen[bytes]] = []
+
+    def walk(self, block: Block) -> None:
+        """Runs one block; raises where it fails."""
+        block = replace(block, code=self._put(block.code))
+        wanted = re.search(r"exit=(\d+)", block.run)
+        if block.kind == "python":
+            exec(compile(block.code, block.name, "exec"), self.names)
+            return
+        codes = [self._command(line) for line in block.commands]
+        expected = [0] * (len(codes) - 1) + [int(wanted[1]) if wanted else 0]
+        if codes != expected:
+            raise AssertionError(f"exit codes {codes} of {block.commands}, not {expected}")
+
+    def _put(self, text: str) -> str:
+        for old, new in self.puts.items():
+            text = text.replace(old, new)
+        return text
+
+    def _command(self, line: str) -> int:
+        print(f"$ {line}", flush=True)
+        if line.startswith(SERVERS) and "--write-folder" not in line:
+            self._serve(line)
+            return 0
+        if line.startswith("export "):
+            os.environ.update(pair.split("=", 1) for pair in shlex.split(line, comments=True)[1:])
+            return 0
+        own = self.own_process or not line.startswith("medprm ") or _SHELLED.search(line.partition(" #")[0])
+        code = subprocess.run(line, shell=True).returncode if own else _in_process(line)
+        for recipe in self.folder.glob("*.yaml"):
+            recipe.write_text(self._put(recipe.read_text()))
+        return code
+
+    def _serve(self, line: str) -> None:
+        self.stop()  # a page's servers share a port
+        line = line.partition(" #")[0].strip()
+        port = next(port for word, port in PORTS.items() if line.startswith(word))
+        self.servers = [started(line if "--port" in line else f"{line} --port {self._put(port)}")]
+
+    def stop(self) -> None:
+        """Ends what serves."""
+        for server in self.servers:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait(30)
+        self.servers = []
+
+
+def _in_process(line: str) -> int:
+    from medprm_hf.cli import main
+
+    sys.argv = shlex.split(line, comments=True)
+    try:
+        main()
+    except SystemExit as left:
+        return int(left.code or 0) if not isinstance(left.code, str) else 1
+    return 0
+
+
+def _before(folder: Path) -> dict[str, Any]:
+    """Names that a page's first python block takes as given: the folder's before.py."""
+    names: dict[str, Any] = {}
+    if (folder / "before.py").is_file():
+        exec(compile((folder / "before.py").read_text(), "before.py", "exec"), names)
+    return names
+
+
+def _walk_page(page: Path, walker: Walker, depth: str, results: Path) -> None:
+    for block in map(marked, blocks(page)):
+        if block.kind == "shown" or "show-only" in block.run or (depth == "fast" and "slow" in block.run):
+            continue
+        begun, problem = time.perf_counter(), None
+        try:
+            walker.walk(block)
+        except BaseException:
+            problem = traceback.format_exc()
+        line = {"block": block.name, "seconds": round(time.perf_counter() - begun, 2), "problem": problem}
+        with results.open("a") as out:
+            out.write(json.dumps(line) + "\n")
+
+
+def main() -> None:
+    """Reads the command line, walks."""
+    reader = argparse.ArgumentParser()
+    reader.add_argument("results", type=Path)
+    reader.add_argument("depth", choices=("fast", "all"))
+    reader.add_argument("pages", nargs="+")
+    reader.add_argument("--own-process", action="store_true")
+    reader.add_argument("--put", nargs="*", default=[])
+    asked = reader.parse_args()
+    before = dict(os.environ)
+    for pair in asked.pages:
+        page, folder = (Path(one).resolve() for one in pair.split("=", 1))
+        os.chdir(folder)
+        walker = Walker(folder, dict(put.split("=>", 1) for put in asked.put), asked.own_process)
+        try:
+            _walk_page(page, walker, asked.depth, asked.results.resolve())
+        finally:
+            walker.stop()
+            os.environ.clear()
+            os.environ.update(before)
+
+
+if __name__ == "__main__":
+    main()
