@@ -125,9 +125,26 @@ def evaluate(
     )  # fmt: skip
 
 
+def ablate(
+    file: Annotated[Path | None, typer.Argument(help="File of variants; the shipped one if left out.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the runs and their common journal.")] = Path("runs/ablations"),
+    settings: Settings = [],  # noqa: B006 - typer reads the default
+    json_: Annotated[bool, typer.Option("--json", help="One JSON object a figure and line.")] = False,
+) -> None:
+    """Change one thing of the pipeline at a time, and measure each variant against the phantom world's truth.
+
+    Signals, estimators, evidence, images and training targets, in one table with intervals; nothing is asked twice.
+    Example: medprm ablate --set source.n=40 --set test.questions=40
+    """
+    from medprm_hf.runs.ablations_commands import ablate_file
+
+    ablate_file(file, out, tuple(settings), json_)
+
+
 def register(app: typer.Typer) -> None:
     """Adds these words to the command line."""
     app.command()(train)
     app.command()(score)
     app.command()(serve)
+    app.command()(ablate)
     app.command("eval")(evaluate)

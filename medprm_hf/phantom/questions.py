@@ -11,10 +11,10 @@ from medprm_hf.phantom.steps import QUESTION
 from medprm_hf.phantom.world import OPTIONS, Split, question_ids, scene_of
 
 
-def question_rows(split: Split, n: int, seed: int = 0) -> Iterator[dict[str, Any]]:
-    """The first `n` questions of a split as rows of the `sources` stage."""
+def question_rows(split: Split, n: int, seed: int = 0, context: str | None = None) -> Iterator[dict[str, Any]]:
+    """The first `n` questions of a split as rows of the `sources` stage; `context` is each one's clinical context."""
     for question_id in question_ids(split, n, seed):
-        yield question_row(question_id)
+        yield question_row(question_id) | {"clinical_context": context}
 
 
 def question_row(question_id: str) -> dict[str, Any]:
