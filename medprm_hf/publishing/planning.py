@@ -26,6 +26,8 @@ from medprm_hf.text.duplicates import twins
 
 MIX = {"radiology": 4, "pathology": 3, "clinical": 3}
 """Shares of the benchmark's domains (M15)."""
+_NAMES = {"train": ("train", "training"), "development": ("development", "dev", "validation", "valid", "val"),
+          "test": ("test", "testing")}  # fmt: skip
 _NEW_SPLIT = "split anew (--resplit), or with questions.splits in the recipe"
 
 
@@ -89,6 +91,10 @@ def survey(material: Material, policy: Policy) -> Plan:
         known = asked.get(prepared["question_id"])
         if known is None:
             known = asked[prepared["question_id"]] = _asked(prepared)
+            if prepared["split"] and known.split is None:
+                what = f"a split is called {prepared['split']!r}, which is none of {', '.join(SPLITS)}"
+                way_out = "rename it, or its rows are split anew"
+                findings.add("schema", "warning", what, prepared["question_id"], way_out)
             for together in (strict, loose):
                 together.add(prepared["question_id"], group=known.group, sha=known.sha, look=look.phash,
                              asked=known.text)  # fmt: skip
@@ -113,12 +119,22 @@ def _expert(decision: Row, simulated: bool) -> bool:
     return not is_contributed(decision) and (simulated or not str(decision["reviewer"]).startswith("simulated"))
 
 
+def split_named(word: str | None) -> str | None:
+    """Our name of a split; None where the row names none, or by a word that nobody knows."""
+    return next((split for split, words in _NAMES.items() if (word or "").lower() in words), None)
+
+
 def _asked(row: Row) -> Asked:
     shown = " ".join([row["question"], *row["options"], row["clinical_context"] or "",
                       *(turn["text"] for turn in row["turns"] or [])])  # fmt: skip
     text = shown if not is_bare(row) else str(row["question_id"])
-    split = row["split"] if row["split"] in SPLITS else {"validation": "development"}.get(row["split"] or "")
-    return Asked(split, row["group"] or row["question_id"], row["image_sha256"], text, domain(row["modality"]))
+    return Asked(
+        split_named(row["split"]),
+        row["group"] or row["question_id"],
+        row["image_sha256"],
+        text,
+        domain(row["modality"]),
+    )
 
 
 def _report(material: Material, check: RowCheck, findings: Findings) -> None:

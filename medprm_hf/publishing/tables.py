@@ -76,14 +76,16 @@ class _Split:
             self.close()
 
     def _open(self, schema: Any) -> None:
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         self._file = self.folder / self.config.name / f"{self.split}-{self.done.files:05d}.parquet"
         self._file.parent.mkdir(parents=True, exist_ok=True)
+        # Older pyarrow cannot: the file is the same to read, only two versions share less on the Hub.
+        chunks = {"use_content_defined_chunking": True} if int(pa.__version__.split(".")[0]) >= 21 else {}
         self._writer = pq.ParquetWriter(
-            self._file, schema, compression=_compression(schema), dictionary_pagesize_limit=GROUP_BYTES * 2,
-            use_content_defined_chunking=True,
-        )  # fmt: skip
+            self._file, schema, compression=_compression(schema), dictionary_pagesize_limit=GROUP_BYTES * 2, **chunks
+        )
         self.done.files += 1
 
     def close(self) -> None:

@@ -176,6 +176,15 @@ def test_questions_without_a_split_get_one_and_groups_stay_together(tmp_path: Pa
     assert not plan.findings.list() or all(f.check != "leakage" for f in plan.findings.list())
 
 
+def test_splits_by_other_names(tmp_path: Path) -> None:
+    words = {"q0": "validation", "q1": "Dev", "q2": "testing", "q3": "training", "q4": "fold-3"}
+    content = [row(n, n % 2, split=words[f"q{n}"]) for n in range(5)]
+    plan = survey(material(tmp_path, content), Policy())
+    assert [plan.split[f"q{n}"] for n in range(4)] == ["development", "development", "test", "train"]
+    (one,) = plan.findings.list()
+    assert one.severity == "warning" and "'fold-3', which is none of train, development, test" in one.message
+
+
 def test_ids_alone_leave_of_what_may_not_be_passed_on(tmp_path: Path) -> None:
     content = [*rows(4), row(8, 0, license="CC BY-NC 4.0", split="train"), row(9, 0, source="MIMIC-CXR", split="train")]
     publish(table(tmp_path, content), None, out=tmp_path / "out", wish=wish(tmp_path, policy=Policy(restricted="ids")))
