@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from medprm_hf.app.panels import panel
 from medprm_hf.app.strings import Strings
+from medprm_hf.text.domains import DOMAINS
 from medprm_hf.text.error_types import GROUPS
 
 
 def review_tab(strings: Strings) -> None:
     """Puts the tab's content into the Blocks that are being built."""
-    panel("review", strings, "review", error_groups=error_groups())
+    panel("review", strings, "review", error_groups=error_groups(), domains=DOMAINS)
 
 
 def error_groups() -> dict[str, list[str]]:

@@ -106,3 +106,32 @@ def test_a_visitor_is_refused_by_the_server(browser: Any, tmp_path: Path) -> Non
             assert page.evaluate(ASK, [path, body]) == 403, path
         assert decisions_of(store) == []
         context.close()
+
+
+def test_a_shared_space_shows_its_login(browser: Any, tmp_path: Path) -> None:
+    """What /me says on a Hugging Face Space before the login, answered in its place."""
+    store = made_store(tmp_path / "review.sqlite", rows(1))
+    nobody = {"name": "", "role": "visitor", "mode": "hub", "blind": False, "keys": {}, "counts": {}}
+    with serving(store) as url:
+        page = browser.new_page()
+        page.route("**/review/api/me", lambda route: route.fulfill(json=nobody))
+        page.goto(url + "#review")
+        login = page.wait_for_selector(".rv-visitor a")
+        assert login.get_attribute("href") == "oauth/huggingface/login"
+        assert page.locator(".rv-step").count() == 0
+        page.close()
+
+
+def test_items_of_one_field_are_offered(browser: Any, tmp_path: Path) -> None:
+    table = rows(6)
+    for one in table:
+        one["modality"] = "chest_xray" if one["question_id"] == "test-0004" else "pathology_slide"
+    store = made_store(tmp_path / "review.sqlite", table)
+    with serving(store) as url:
+        page = begin(browser, url)
+        page.select_option(".rv-specialty", "radiology")
+        page.keyboard.press("Escape")
+        page.locator(".rv-step").first.click()
+        page.keyboard.press("s")
+        page.wait_for_function("location.hash.includes('test-0004')")
+        page.context.close()

@@ -29,7 +29,9 @@ class ReviewPage {
   constructor(host, page, t, me) {
     Object.assign(this, { host, page, t, keys: new KeyMap(), refusals: [] });
     this.session = new Session(me, this);
-    this.head = new Head(this.session, { t, keys: this.keys, help: () => this.act("help"), refused: () => this.#showRefused() });
+    this.head = new Head(this.session, {
+      t, keys: this.keys, domains: page.domains, help: () => this.act("help"), refused: () => this.#showRefused(),
+    });
     this.#build();
     this.listening = new AbortController();
     const options = { signal: this.listening.signal };

@@ -17,6 +17,8 @@ export async function enter(host, t) {
   if (MAY_REVIEW.has(me.role)) return me;
   const again = async () => location.reload(await askName(host, t));
   fill(host, blocked(me, t, me.mode === "local" ? again : null));
+  const back = async () => (await get("me").catch(() => me)).role !== me.role && location.reload();
+  addEventListener("focus", back);
   return null;
 }
 
@@ -55,7 +57,9 @@ function askName(host, t) {
 
 /** What a visitor sees: why, and what to do. */
 function blocked(me, t, again) {
-  const login = h("a", { class: "button primary", href: me.login_url ?? "oauth/huggingface/login" }, t("login"));
+  // Within a frame of huggingface.co the login needs a window of its own; on the way back the page asks again.
+  const target = self === top ? null : "_blank";
+  const login = h("a", { class: "button primary", href: "oauth/huggingface/login", target }, t("login"));
   const other = again ? h("p", {}, button(t("other_name"), "", again)) : null;
   return h("div", { class: "page" }, h("div", { class: "card empty rv-visitor", role: "region", "aria-label": t("visitor_title") },
     h("h2", {}, t(me.name ? "visitor_title" : "login_title")),

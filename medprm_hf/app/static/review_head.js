@@ -7,15 +7,16 @@
 // is shown, and "offline" where the last try got no answer.
 
 import { fill, h } from "./base.js";
-import { button, get } from "./review_dom.js";
+import { button, get, keep, recall } from "./review_dom.js";
 import { nameplate } from "./review_door.js";
+import { SPECIALTY } from "./review_session.js";
 
 const PROGRESS_MS = 30000;
 const SAID_MS = 5000;
 
 /** Progress on the left, the saved mark and the keys on the right. */
 export class Head {
-  constructor(session, { t, keys, help, refused }) {
+  constructor(session, { t, keys, help, refused, domains }) {
     Object.assign(this, { session, t, keys, progress: null, refusals: 0 });
     this.bar = h("span", { class: "rv-done" });
     this.numbers = h("span", { class: "rv-numbers number" });
@@ -24,12 +25,26 @@ export class Head {
     this.refusedButton = h("button", { type: "button", class: "plain rv-refused-button", hidden: true, onclick: refused });
     this.node = h("header", { class: "rv-head" },
       h("span", { class: "rv-progress", "aria-hidden": "true" }, this.bar),
-      this.numbers, this.said, h("span", { class: "push" }), this.refusedButton, this.saved,
+      this.numbers, this.said, h("span", { class: "push" }), this.refusedButton, this.saved, this.#specialty(domains),
       session.me.blind ? h("span", { class: "chip accent", title: t("blind_help") }, t("blind")) : null,
       button(t("keys"), keys.hint("help"), help, { class: "plain", "data-action": "help" }));
     nameplate(session.me, t);
     this.timer = setInterval(() => this.#ask(), PROGRESS_MS);
     this.#ask();
+  }
+
+  /** The field whose items are offered; it holds from the next item on, and is kept in this browser. */
+  #specialty(domains) {
+    const chosen = recall(SPECIALTY, null);
+    const options = domains.map((name) => h("option", { value: name, selected: name === chosen }, this.t(`domain_${name}`)));
+    return h("select", {
+      class: "rv-specialty", "aria-label": this.t("specialty"), title: this.t("specialty"),
+      onchange: (event) => {
+        keep(SPECIALTY, event.target.value || null);
+        this.tell(this.t("specialty_next"));
+        if (!this.session.item) this.session.open();
+      },
+    }, h("option", { value: "" }, this.t("all_fields")), options);
   }
 
   /** Numbers and the saved mark as they are now; `refusals` changes how many were not taken. */

@@ -14,6 +14,7 @@ import { farewell, keep, post, recall } from "./review_dom.js";
 const BEAT_MS = 30000;
 const GONE_MS = 600000;
 const RETRY_MS = 3000;
+export const SPECIALTY = "medprm.specialty";
 const FIELDS = ["label", "error_type", "severity", "note", "box"];
 
 /** One reviewer at one item after another. */
@@ -71,10 +72,11 @@ export class Session {
     if (this.busy) return;
     this.busy = true;
     this.screen.marks();
+    const specialty = wish.item ? null : recall(SPECIALTY, null);
     let answer;
     while (!answer) {
       try {
-        answer = await post("next", wish);
+        answer = await post("next", specialty ? { ...wish, specialty } : wish);
       } catch (error) {
         if (error.status === 401) return this.#fail(() => this.screen.signedOut());
         if (!isPassing(error)) return this.#fail(() => this.screen.refused({ path: "next", body: wish }, error));
