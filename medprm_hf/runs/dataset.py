@@ -105,9 +105,11 @@ def solved_tables(run: Run, unsolved: Unsolved) -> Iterator[pa.Table]:
 def dataset_rows(folder: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
     """Rows of a dataset's files in order, as plain values, images as {bytes, path}; all columns or those named."""
     for file in sorted((folder / "data").glob("*.parquet")):
-        with pq.ParquetFile(file) as opened:
-            for batch in opened.iter_batches(ROWS_AT_ONCE, columns=columns, use_threads=False):
-                yield from rows_of(batch.to_pydict(), batch.schema.names)
+        with pq.ParquetFile(file, pre_buffer=False) as opened:
+            for group in range(opened.num_row_groups):  # `iter_batches` over the whole file reads ahead without bound
+                table = opened.read_row_group(group, columns, use_threads=False)
+                for start in range(0, table.num_rows, ROWS_AT_ONCE):
+                    yield from rows_of(table.slice(start, ROWS_AT_ONCE).to_pydict(), table.column_names)
 
 
 def cell(folder: Path, place: int, column: str) -> Any:
