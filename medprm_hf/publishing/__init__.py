@@ -1,1 +1,1 @@
-"""A run becomes a public dataset: its tables, card and checks, contributions by pull request and their review."""
+"""What leaves for the Hub and what comes back: datasets and models with their cards and checks, and contributions."""

@@ -19,7 +19,7 @@ from medprm_hf.publishing.components import SPLITS, Components, split_by_hash
 from medprm_hf.publishing.findings import Findings
 from medprm_hf.publishing.merging import is_contributed
 from medprm_hf.publishing.opening import Material, Row
-from medprm_hf.publishing.pictures import Looker
+from medprm_hf.publishing.pictures import PERSONAL, Looker
 from medprm_hf.publishing.policy import Policy, Preparer, is_bare
 from medprm_hf.publishing.rows import RowCheck
 from medprm_hf.text.duplicates import twins
@@ -76,7 +76,8 @@ def survey(material: Material, policy: Policy) -> Plan:
     """Looks at every row once."""
     findings = Findings()
     preparer = Preparer(policy, findings)
-    plan = Plan(material, policy, findings, preparer, Looker(findings, policy.cleared, policy.identifiers == "checked"))
+    drop, checked = policy.identifiers == "drop", policy.identifiers == "checked"
+    plan = Plan(material, policy, findings, preparer, Looker(findings, policy.cleared, checked=checked, drop=drop))
     check, asked = RowCheck(findings), dict[str, Asked]()
     strict, loose = Components(None), Components(policy.image_distance)
     for row in material.rows():
@@ -84,9 +85,9 @@ def survey(material: Material, policy: Policy) -> Plan:
         if prepared is None or not check.good(prepared):
             continue
         look = plan.looker.look(prepared)
-        if look.bad and policy.identifiers == "drop":
-            preparer.bad_image(look.bad)
-            preparer.left_out["image that may not leave"] += 1
+        if drop and look.bad & PERSONAL:
+            preparer.bad_image()
+            preparer.left_out["its image may name a patient"] += 1
             continue
         known = asked.get(prepared["question_id"])
         if known is None:

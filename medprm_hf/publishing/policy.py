@@ -89,10 +89,9 @@ class Preparer:
         allowed = self._licensed(row)
         return None if allowed is None else self._anonymous(allowed)
 
-    def bad_image(self, bad: frozenset[str]) -> None:
-        """The row that was just prepared has an image that may not leave."""
-        if bad and self.policy.identifiers == "drop":
-            self._suspected[self._number] = "image"
+    def bad_image(self) -> None:
+        """The row that was just prepared has an image that may not leave: the second pass leaves it out."""
+        self._suspected[self._number] = "image"
 
     def _named(self, row: Row) -> Row:
         row["license"] = row["license"] or self.policy.license

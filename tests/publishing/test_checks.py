@@ -226,6 +226,7 @@ def test_identifiers_are_masked_or_their_rows_left_out_alike_in_all_configs(tmp_
     )
     plan = survey(material(tmp_path, [*rows(4), image]), Policy(identifiers="drop"))
     assert [one["question_id"] for one in plan.rows()].count("q9") == 0
+    assert [one.severity for one in plan.findings.list()] == ["note"]
 
 
 def test_passages_that_may_not_be_passed_on_lose_their_text(tmp_path: Path) -> None:
