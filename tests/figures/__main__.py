@@ -37,7 +37,8 @@ def measure(chosen: list[Job], out: Path, again: bool) -> int:
         started = time.monotonic()
         own = collect.run(job, commit)
         others = [line for line in collect.read(file) if collect.key_of(line) != job.key]  # read late: others may write
-        collect.write(file, [*others, *own], order)
+        lines = collect.write(file, [*others, *own], order)
+        page.write_page(lines, out.parent / "results.md", out)
         failed += "failed" in own[0]
         told = own[0].get("failed") or f"{len(own)} figures"
         print(f"    {told} ({time.monotonic() - started:.0f} s)", flush=True)
@@ -68,7 +69,8 @@ def main() -> int:
     still = given.page or (given.readme and not (given.full or given.only))
     failed = 0 if still else measure(chosen, given.out, given.again)
     lines = collect.read(given.out / "results.jsonl")
-    page.write_page(lines, given.out.parent / "results.md", given.out)
+    if still:
+        page.write_page(lines, given.out.parent / "results.md", given.out)
     if given.readme:
         file = ROOT / "README.md"
         file.write_text(readme.placed(file.read_text(encoding="utf-8"), lines), encoding="utf-8")

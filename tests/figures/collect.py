@@ -8,7 +8,7 @@ A line of `docs/figures/results.jsonl` is one figure:
      "seeds": [0], "load": [1.2, 1.9], "seconds": 41.0}
 
 A benchmark that failed, or could not run here, has one line with `failed` (the reason) in place of any figure: what it
-had printed before is not kept. `commit` is the last one that changed code; `+`: there were uncommitted changes.
+had printed before is not kept. `commit` is the last one that changed code; `+`: with uncommitted changes.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from medprm_hf.ids import content_hash
 from tests.figures.registry import ROOT, Job
 
 CODE = ("medprm_hf", "loading_scripts", "space", "dataset_cards", "tests/benchmarks", "requirements.lock")
@@ -50,17 +51,15 @@ def read(path: Path) -> list[Line]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
 
 
-def write(path: Path, lines: Iterable[Line], order: Sequence[tuple[str, str]]) -> None:
-    """Writes all lines in the table's order, at once, so that a stopped run leaves a whole file."""
+def write(path: Path, lines: Iterable[Line], order: Sequence[tuple[str, str]]) -> list[Line]:
+    """Writes all lines in the table's order, at once, so that a stopped run leaves a whole file; gives them."""
     places = {key: place for place, key in enumerate(order)}
-    kept = [line for line in lines if key_of(line) in places]
-    text = "".join(
-        json.dumps(line, ensure_ascii=False) + "\n" for line in sorted(kept, key=lambda line: places[key_of(line)])
-    )
+    kept = sorted((line for line in lines if key_of(line) in places), key=lambda line: places[key_of(line)])
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
+    part.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in kept), encoding="utf-8")
     part.replace(path)
+    return kept
 
 
 def key_of(line: Line) -> tuple[str, str]:
@@ -83,9 +82,10 @@ def cache(job: Job, commit: str) -> str:
 
 
 def commit_now() -> str:
-    """The last commit that changed code, with + where code has changed since."""
+    """The last commit that changed code; `+` and a digest of the changes where code has changed since."""
     name = _git("log", "-1", "--format=%h", "--abbrev=7", "--", *CODE)
-    return name + ("+" if _git("status", "--porcelain", "--", *CODE) else "")
+    changed = _git("status", "--porcelain", "--", *CODE)
+    return f"{name}+{content_hash(changed, _git('diff', 'HEAD', '--', *CODE))[:4]}" if changed else name
 
 
 def _git(*words: str) -> str:

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.figures.collect import BUSY, key_of
-from tests.figures.plots import draw
+from tests.figures.plots import draw, pictured
 from tests.figures.registry import Job, everything
 
 Line = dict[str, Any]
+SHARES = ("share", "0..1")
+"""Units that are not written out."""
 MOST_ROWS = 40
 """Rows of a table on the page; the others stand in results.jsonl."""
 HEAD = """\
@@ -19,7 +21,7 @@ HEAD = """\
 Every figure on this page was measured by one command and stands, with what it hangs on, in
 [figures/results.jsonl](figures/results.jsonl). Do it again:
 
-```bash
+```text
 python -m tests.figures                    # the default set, quick sizes
 python -m tests.figures --full             # every long one: hours
 python -m tests.figures --only evidence    # one of them
@@ -35,16 +37,23 @@ that the machine lacked something for, says so and has no number. The phantom wo
 
 
 def write_page(lines: Sequence[Line], page: Path, pictures: Path) -> None:
-    """Rewrites the page and its pictures."""
-    parts = [HEAD.format(busy=BUSY)]
-    topic = ""
-    pictures.mkdir(parents=True, exist_ok=True)
+    """Rewrites the page and its pictures; a picture that no figure stands behind any more goes."""
+    drawn = {draw(job, own, pictures).name for job, own in shown(lines) if pictured(job, own)}
+    for old in pictures.glob("*.svg"):
+        if old.name not in drawn:
+            old.unlink()
+    page.write_text(text(lines), encoding="utf-8")
+
+
+def text(lines: Sequence[Line]) -> str:
+    """The page."""
+    parts, topic = [HEAD.format(busy=BUSY)], ""
     for job, own in shown(lines):
         if job.topic != topic:
             topic = job.topic
             parts.append(f"## {topic}\n")
-        parts.append(section(job, own, pictures))
-    page.write_text("\n".join(parts), encoding="utf-8")
+        parts.append(section(job, own))
+    return "\n".join(parts)
 
 
 def shown(lines: Sequence[Line]) -> list[tuple[Job, list[Line]]]:
@@ -57,7 +66,7 @@ def shown(lines: Sequence[Line]) -> list[tuple[Job, list[Line]]]:
     return list(found.values())
 
 
-def section(job: Job, lines: Sequence[Line], pictures: Path) -> str:
+def section(job: Job, lines: Sequence[Line]) -> str:
     """What one benchmark shows."""
     first = lines[0]
     mark = " †" if busy(first) else ""
@@ -70,8 +79,7 @@ def section(job: Job, lines: Sequence[Line], pictures: Path) -> str:
     head = f"### {job.name}\n\n{job.shows}\n\n`{first['command']}`  \n{about}\n"
     if "failed" in first:
         return f"{head}\n**Not measured:** {first['failed']}\n"
-    picture = draw(job, lines, pictures)
-    drawn = f"\n![{job.shows}](figures/{picture.name})\n" if picture else ""
+    drawn = f"\n![{job.shows}](figures/{job.name}.svg)\n" if pictured(job, lines) else ""
     return f"{head}\n{table(job, lines, mark)}{drawn}"
 
 
@@ -92,16 +100,17 @@ def table(job: Job, lines: Sequence[Line], mark: str) -> str:
 
 
 def _row(line: Line, mark: str) -> str:
-    low_high = "" if not line["interval"] else " to ".join(number(edge) for edge in line["interval"])
-    goal = "" if line["goal"] is None else number(line["goal"])
+    share = line["unit"] in SHARES
+    low_high = "" if not line["interval"] else " to ".join(number(edge, share) for edge in line["interval"])
+    goal = "" if line["goal"] is None else number(line["goal"], share)
     holds = {True: "yes", False: "no", None: ""}[line["holds"]]
-    unit = "" if line["unit"] in ("share", "0..1") else f" {line['unit']}"
+    value = number(line["value"], share) + ("" if share else f" {line['unit']}")
     case = str(line["case"]).replace("|", "/")
-    return f"| {case} | {line['metric']} | {number(line['value'])}{unit}{mark} | {low_high} | {goal} | {holds} |"
+    return f"| {case} | {line['metric']} | {value}{mark} | {low_high} | {goal} | {holds} |"
 
 
-def number(value: float) -> str:
-    """Three decimals of what is small, none of what is large."""
-    if isinstance(value, int) or float(value).is_integer():
-        return f"{int(value):,}" if abs(value) >= 10 else f"{value:g}"
+def number(value: float, share: bool = False) -> str:
+    """Three decimals of a share and of what is small, one or none of what is large."""
+    if not share and float(value).is_integer():
+        return f"{int(value):,}"
     return f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"

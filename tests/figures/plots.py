@@ -14,14 +14,20 @@ MOST_CASES = 30
 Line = dict[str, Any]
 
 
-def draw(job: Job, lines: Sequence[Line], folder: Path) -> Path | None:
-    """Writes FOLDER/NAME.svg; None where the job has no picture or its metric is not there."""
+def pictured(job: Job, lines: Sequence[Line]) -> bool:
+    """Whether the job has a picture and these lines hold what it shows."""
+    return bool(job.plot) and "failed" not in lines[0] and bool(_points_of(job, lines))
+
+
+def _points_of(job: Job, lines: Sequence[Line]) -> list[Line]:
     wanted = job.plot
-    if not wanted:
-        return None
-    points = _points(lines, wanted["x"], wanted["y"]) if "x" in wanted else _bars(lines, wanted["metric"])
-    if not points:
-        return None
+    return _points(lines, wanted["x"], wanted["y"]) if "x" in wanted else _bars(lines, wanted["metric"])
+
+
+def draw(job: Job, lines: Sequence[Line], folder: Path) -> Path:
+    """Writes FOLDER/NAME.svg."""
+    wanted, points = job.plot, _points_of(job, lines)
+    folder.mkdir(parents=True, exist_ok=True)
     import matplotlib
 
     matplotlib.use("Agg")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tests.figures.page import busy, number, shown
+from tests.figures.page import SHARES, busy, number, shown
 
 BEGIN, END = "<!-- figures:begin -->", "<!-- figures:end -->"
 Line = dict[str, Any]
@@ -39,9 +39,10 @@ def block(lines: Sequence[Line]) -> str:
 
 
 def _row(words: str, line: Line) -> str:
-    low_high = " to ".join(number(edge) for edge in line["interval"]) if line["interval"] else ""
-    timed = busy(line) and line["unit"] not in ("share", "0..1")  # load changes times, not shares
-    return f"| {words} | {number(line['value'])}{' †' if timed else ''} | {low_high} |"
+    share = line["unit"] in SHARES
+    low_high = " to ".join(number(edge, share) for edge in line["interval"]) if line["interval"] else ""
+    mark = " †" if busy(line) and not share else ""  # load changes times, not shares
+    return f"| {words} | {number(line['value'], share)}{mark} | {low_high} |"
 
 
 def between(text: str) -> str | None:
