@@ -12,11 +12,26 @@ import { FULL, apply, histogram, lookup, presets } from "./viewer_pixels.js";
 const LIMITS = { zoom: [0.05, 40], width: [2, 510], level: [-64, 320] };
 const clamp = (value, [low, high]) => Math.min(high, Math.max(low, value));
 
+const SWIFT_PIXELS = 1500000;
+const REST_MS = 150;
+
+/** Pixels as they came, and a surface of the same size to draw from. */
+function layer(image, width, height) {
+  const surface = document.createElement("canvas");
+  [surface.width, surface.height] = [width, height];
+  const context = surface.getContext("2d", { willReadFrequently: true });
+  context.drawImage(image, 0, 0, width, height);
+  return { surface, source: context.getImageData(0, 0, width, height) };
+}
+
 /** One canvas and what it shows. */
 export class Viewer {
   #pointers = new Map();
   #frame = 0;
   #ask = 0;
+  #stale = false;
+  #sketching = false;
+  #resting = null;
 
   constructor(canvas, { changed = () => {}, drawn = () => {} } = {}) {
     this.canvas = canvas;
@@ -54,22 +69,40 @@ export class Viewer {
   }
 
   #take(image) {
-    const surface = document.createElement("canvas");
-    [surface.width, surface.height] = [image.naturalWidth, image.naturalHeight];
-    const context = surface.getContext("2d", { willReadFrequently: true });
-    context.drawImage(image, 0, 0);
-    this.source = context.getImageData(0, 0, surface.width, surface.height);
-    this.surface = surface;
+    const { naturalWidth: width, naturalHeight: height } = image;
+    this.whole = layer(image, width, height);
+    const shrink = Math.sqrt(SWIFT_PIXELS / (width * height));
+    this.rough = shrink < 1 ? layer(image, Math.ceil(width * shrink), Math.ceil(height * shrink)) : null;
+    this.source = this.whole.source;
     this.presets = presets(histogram(this.source.data));
+    this.#sketching = false;
     this.#develop();
   }
 
   /** Puts the source through window and level onto the hidden surface. */
   #develop() {
     if (!this.source) return;
-    const shown = new ImageData(this.source.width, this.source.height);
-    apply(lookup(this.pixels), this.source.data, shown.data);
-    this.surface.getContext("2d").putImageData(shown, 0, 0);
+    const { source, surface } = this.#layer;
+    const shown = new ImageData(source.width, source.height);
+    apply(lookup(this.pixels), source.data, shown.data);
+    surface.getContext("2d").putImageData(shown, 0, 0);
+  }
+
+  /** A large image is drawn from a smaller copy while its window changes, and from itself when the hand rests. */
+  get #layer() {
+    return this.#sketching && this.rough ? this.rough : this.whole;
+  }
+
+  #sketch() {
+    this.#stale = true;
+    if (!this.rough) return;
+    this.#sketching = true;
+    clearTimeout(this.#resting);
+    this.#resting = setTimeout(() => {
+      this.#sketching = false;
+      this.#stale = true;
+      this.render();
+    }, REST_MS);
   }
 
   /** The whole image, centred. */
@@ -100,10 +133,9 @@ export class Viewer {
   window(change) {
     const next = { ...this.pixels, ...change };
     this.pixels = { ...next, width: clamp(next.width, LIMITS.width), level: clamp(next.level, LIMITS.level) };
-    this.#stale = true;
+    this.#sketch();
     this.render();
   }
-  #stale = false;
 
   /** From a point of the canvas (CSS pixels) to the image: [x, y] in 0..1, cut at its edges. */
   toImage(x, y) {
@@ -133,7 +165,7 @@ export class Viewer {
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.imageSmoothingEnabled = zoom < 3;
     context.imageSmoothingQuality = "high";
-    context.drawImage(this.surface, x, y, this.source.width * zoom, this.source.height * zoom);
+    context.drawImage(this.#layer.surface, x, y, this.source.width * zoom, this.source.height * zoom);
     for (const { box, current, name } of this.boxes) this.#drawBox(context, box, current, name);
     if (this.drawing) this.#drawBox(context, this.drawing, true, "");
   }
