@@ -302,3 +302,21 @@ def test_a_closed_pull_request_and_one_that_changes_meanwhile(
     with pytest.raises(PublishError, match="changed while it was checked"):
         review_pull_request(repo, 2, merge=True, tell=push_more)
     assert not review_pull_request(repo, 2, merge=True).passed
+
+
+def test_what_is_refused_or_only_tried_never_leaves_and_new_repos_are_private(hub: TestHub, tmp_path: Path) -> None:
+    repo = HubRepo(hub.name(), "dataset", hub.token("owner"), hub.url)
+    named = [*rows(4), row(9, 0, question="Mrs. Jane Doe: which side?")]
+    with pytest.raises(PublishError, match="1 findings forbid it:\n  error   phi"):
+        publish(table(tmp_path / "a", named), repo, wish=wish(tmp_path))
+    shown = []
+    outcome = publish(table(tmp_path / "b", rows(4)), repo, wish=wish(tmp_path), dry_run=True, tell=shown.append)
+    assert outcome.commit is None and shown == [outcome] and not repo.exists()
+    assert publish(tmp_path / "b" / "table.jsonl", repo, wish=wish(tmp_path)).commit is not None
+    with pytest.raises(HubError) as caught:
+        as_seen_by(hub, repo, "stranger").files()
+    assert caught.value.kind == "repo"
+    old = repo.files()
+    publish(tmp_path / "b" / "table.jsonl", repo, wish=wish(tmp_path, configs=("steps",)))
+    gone = set(old) - set(repo.files())
+    assert gone and all(path.startswith(("data/", "benchmark/")) for path in gone), "one version holds no other's files"
