@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medprm_hf.formats.base import Problem
 from medprm_hf.formats.versions import check_version, migrated, version_of
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
 
 _MAGIC = b"PAR1"
 _ROWS = 64
@@ -47,10 +50,16 @@ def parquet_rows(files: list[Path]) -> Iterator[dict[str, Any] | Problem]:
             with pq.ParquetFile(file) as table:
                 version = version_of(table.schema_arrow)
                 check_version(version, str(file))
-                for batch in table.iter_batches(batch_size=_ROWS):
-                    for row in batch.to_pylist():
-                        number += 1
-                        yield migrated(row, version)
+                for row in _rows(table):
+                    number += 1
+                    yield migrated(row, version)
         except (pa.ArrowException, OSError) as error:
             message = f"{file} is damaged ({error}); the {number} rows before are kept: fetch or build it again"
             yield Problem(number + 1, None, "broken_parquet", message, "")
+
+
+def _rows(table: pq.ParquetFile) -> Iterator[dict[str, Any]]:
+    """Row group by row group: `iter_batches` over a whole file reads ahead without bound."""
+    for group in range(table.num_row_groups):
+        for batch in table.iter_batches(_ROWS, row_groups=[group]):
+            yield from batch.to_pylist()

@@ -25,7 +25,7 @@ from medprm_hf.runs.lock import one_at_a_time
 from medprm_hf.runs.pipeline import Run
 from medprm_hf.runs.seal import complete
 from medprm_hf.runs.shards import kept_whole
-from medprm_hf.runs.source import HANDED_OVER
+from medprm_hf.runs.source import ROWS
 from medprm_hf.schema import written_by
 from medprm_hf.sources.own_rows import own_row
 
@@ -84,7 +84,7 @@ def _recipe(given: Recipe | Mapping[str, Any] | str | Path) -> Recipe:
         loaded = load(given)
     else:
         raise ConfigError(f"a recipe is a file, its plain values or a Recipe, not a {type(given).__name__}")
-    return loaded.model_copy(update={"source": SourceSpec(name=HANDED_OVER)})
+    return loaded.model_copy(update={"source": SourceSpec(name=ROWS)})
 
 
 def _cache(dataset: Any, recipe: Recipe) -> Path:
@@ -105,7 +105,7 @@ def _question_rows(dataset: Rows) -> Iterator[dict[str, Any]]:
         if not isinstance(record, Mapping):
             raise DataError(f"row {number} is a {type(record).__name__}, not columns")
         plain = {name: value for name, value in record.items() if name not in settled}
-        yield complete_row(own_row(plain, number, HANDED_OVER))
+        yield complete_row(own_row(plain, number, ROWS))
 
 
 def _undecoded(dataset: Any) -> Rows:

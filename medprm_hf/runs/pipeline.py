@@ -37,7 +37,7 @@ from medprm_hf.recipe import Recipe, parse
 from medprm_hf.runs.lock import refuse_another_recipe
 from medprm_hf.runs.money import check_budget, run_books
 from medprm_hf.runs.shards import SOURCE, Marker, Shards, cannot_write, write_text
-from medprm_hf.runs.source import SOURCE_COLUMNS, Source
+from medprm_hf.runs.source import SOURCE_COLUMNS, HandedOver, Source
 from medprm_hf.runs.tables import arrow_of_shard, batch_of_shard, refuse_lacking
 from medprm_hf.runs.work import Columns, work_on
 from medprm_hf.schema import BY_NAME, COLUMNS, SCHEMA_VERSION
@@ -63,7 +63,7 @@ class Run:
     recipe: Recipe
     stages: tuple[Stage, ...] = field(repr=False)
     shards: Shards = field(repr=False)
-    rows: Iterable[dict[str, Any]] | None = field(default=None, repr=False)
+    rows: HandedOver | None = field(default=None, repr=False)
     """Question rows that were handed over in Python, in place of the recipe's source."""
 
     @classmethod
@@ -79,7 +79,7 @@ class Run:
                 write_text(file, text)
         except OSError as error:
             raise cannot_write(file, error, directory) from error
-        return cls(directory, recipe, stages, Shards(directory), rows)
+        return cls(directory, recipe, stages, Shards(directory), None if rows is None else HandedOver(rows))
 
     @classmethod
     def resume(cls, directory: Path, settings: tuple[str, ...] = ()) -> Run:

@@ -30,15 +30,24 @@ from medprm_hf.schema import SCHEMA_VERSION, written_by
 SOURCE_COLUMNS = (*written_by("sources"), "split")
 """What a source may write; its split is a wish that the questions stage settles."""
 ALL = "all"
-HANDED_OVER = "rows"
+ROWS = "rows"
 """Name of the source where the rows were handed over in Python."""
 Row = dict[str, Any]
+
+
+class HandedOver:
+    """Rows that were handed over in Python: they may come from a generator, so they are read once."""
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self.rows = rows
+        self.read = False
+        """Whether all of them are in the shards."""
 
 
 class Source:
     """The source shards of a run directory."""
 
-    def __init__(self, shards: Shards, recipe: Recipe, rows: Iterable[Row] | None = None) -> None:
+    def __init__(self, shards: Shards, recipe: Recipe, rows: HandedOver | None = None) -> None:
         """`rows` stand for the recipe's source where they were handed over in Python."""
         self._shards, self._recipe, self._given = shards, recipe, rows
         self.inputs = Inputs(shards.folder(SOURCE) / "inputs.jsonl")
@@ -60,7 +69,7 @@ class Source:
 
     def fresh(self) -> bool:
         """Whether there is nothing to read: the source was read to its end, and its files are what they were."""
-        whole = None if self._given is not None else self.whole
+        whole = None if self._given is not None and not self._given.read else self.whole
         return whole is not None and len(self._shards.prints(SOURCE)) >= whole["shards"] and not self.changed()
 
     def read(self) -> Iterator[int]:
@@ -68,12 +77,12 @@ class Source:
         if self.fresh():
             return
         options, name = self._recipe.source.options(), self._recipe.source.name
-        if self._given is None and name == HANDED_OVER:
+        if self._given is None and name == ROWS:
             raise ConfigError(
                 f"the rows of {self._shards.directory} were handed over in Python and are not all on file: call "
                 "medprm_hf.pipeline with them and this directory again"
             )
-        rows = open_source(name, **options) if self._given is None else iter(self._given)
+        rows = open_source(name, **options) if self._given is None else iter(self._given.rows)
         all_of_it, count, total = hashlib.sha256(), 0, 0
         with self.inputs.writing() as note, files_noted(note):
             for path in local_paths(options):
@@ -88,6 +97,8 @@ class Source:
         whole = {"fingerprint": self.fingerprint(), **whole}
         if self._shards.note(SOURCE, ALL) != whole:
             self._shards.write_note(SOURCE, ALL, whole)
+        if self._given is not None:
+            self._given.read = True
 
     def _pieces(self, rows: Iterator[Row]) -> Iterator[tuple[int, str]]:
         """Writes shard after shard; gives rows and digest of each."""

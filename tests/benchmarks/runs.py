@@ -35,7 +35,7 @@ from medprm_hf.recipe import parse
 from medprm_hf.runs.pipeline import Run
 from medprm_hf.runs.seal import complete
 from medprm_hf.runs.shards import Shards
-from medprm_hf.runs.source import HANDED_OVER, SOURCE_COLUMNS
+from medprm_hf.runs.source import ROWS, SOURCE_COLUMNS, HandedOver
 from medprm_hf.schema import written_by
 
 WORDS = "nodule opacity left right upper lower zone effusion blunted angle solid ground glass follow up biopsy".split()
@@ -114,9 +114,10 @@ def questions(count: int, image: int = 0) -> Iterator[dict[str, Any]]:
 
 def run_of(directory: Path, stages: tuple[Any, ...], shard: int, rows: Iterator[dict[str, Any]] | None) -> Run:
     """A run of stages that no recipe names."""
-    recipe = parse({"source": {"name": HANDED_OVER}, "shard_questions": shard, "exports": ["steps-jsonl"]})
+    recipe = parse({"source": {"name": ROWS}, "shard_questions": shard, "exports": ["steps-jsonl"]})
     directory.mkdir(parents=True, exist_ok=True)
-    return Run(directory, recipe.model_copy(update={"stages": ()}), stages, Shards(directory), rows)
+    given = None if rows is None else HandedOver(rows)
+    return Run(directory, recipe.model_copy(update={"stages": ()}), stages, Shards(directory), given)
 
 
 def cpu(work: Callable[[], Any]) -> float:

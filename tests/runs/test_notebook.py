@@ -14,9 +14,11 @@ from datasets import Dataset, DatasetDict, Image, IterableDataset, load_dataset
 
 import medprm_hf
 from medprm_hf.errors import ConfigError, DataError
+from medprm_hf.loading import complete_row
 from medprm_hf.phantom.questions import question_rows
 from medprm_hf.recipe import parse
 from medprm_hf.runs.commands import build_run, resume_run
+from medprm_hf.runs.pipeline import Run
 from medprm_hf.stages.rollout import Rollout
 
 SOLVER, JUDGE = "scripted:tests.stages.scripts:solver", "scripted:tests.stages.scripts:judge"
@@ -92,6 +94,12 @@ def test_the_same_call_goes_on_and_does_nothing_twice(tmp_path: Path) -> None:
     (tmp_path / "run" / "shards" / "source" / "all.json").unlink()
     with pytest.raises(ConfigError, match="handed over in Python"):
         resume_run(tmp_path / "run")
+
+
+def test_rows_of_a_generator_are_read_once(tmp_path: Path) -> None:
+    recipe = parse({**PLAIN, "source": {"name": "rows"}, "stages": ["questions"]})
+    run = Run.open(tmp_path / "run", recipe, (complete_row(row) for row in rows()))
+    assert run.read_source() == run.read_source() == 4 and run.build() == 4
 
 
 def test_images_go_in_as_they_are_stored(tmp_path: Path) -> None:
