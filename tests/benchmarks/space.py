@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
-import resource
+import os
 import statistics
 import sys
 import tempfile
@@ -98,16 +98,22 @@ def write(file: Path, rows: int, seed: int = 0) -> None:
         writer.close()
 
 
+def resident() -> float:
+    """MB of this process in memory now (a peak would be the parent's)."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
 def _explore(file: str, answer: Any) -> None:
     """Figures of a process that does nothing else."""
     from medprm_hf.app.explore_api import page_of, whole_row
     from medprm_hf.app.tables import Table
 
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = resident()
     table = Table(file)
     begun = time.perf_counter()
     rows = table.index().rows
-    seconds, grown = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    seconds, grown = time.perf_counter() - begun, resident() - before
     pages = []
     for number in range(20):
         begun = time.perf_counter()
@@ -115,9 +121,7 @@ def _explore(file: str, answer: Any) -> None:
         pages.append(time.perf_counter() - begun)
     begun = time.perf_counter()
     whole_row(table, rows - 1)
-    answer.put(
-        {"rows": rows, "seconds": seconds, "mb": grown / 1024, "page": pages, "row": time.perf_counter() - begun}
-    )
+    answer.put({"rows": rows, "seconds": seconds, "mb": grown, "page": pages, "row": time.perf_counter() - begun})
 
 
 def explored(rows: int) -> Iterator[dict[str, Any]]:
