@@ -2,7 +2,8 @@
 
     <!-- run: slow -->                      run by the slow tests only
     <!-- run: needs=openai -->              run against the local counterpart of an OpenAI-compatible server
-    <!-- run: exit=3 -->                    its last command leaves with this code
+    <!-- run: exit=3,0 -->                  its commands leave with these codes
+    <!-- run: elsewhere TEST -->            run by that test
     <!-- run: show-only REASON -->          not run, and why
 
 An unmarked block without language is commands where a line begins with one (`$ ` before it or not), else output.

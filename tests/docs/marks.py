@@ -1,4 +1,7 @@
-"""Marks for pages that carry none themselves: README.md and CONTRIBUTING.md, by page and first line of the block."""
+"""Marks for pages that carry none themselves (README.md, CONTRIBUTING.md) and pages that others write.
+
+By page, and how the block or its heading begins.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,14 @@ from tests.docs.blocks import Block
 
 MARKS: dict[tuple[str, str], str] = {
     ("README.md", "make demo"): "show-only tests/slow/test_demo.py makes the demo; the other is this very test",
+    ("README.md", "Quick start"): "elsewhere tests/house/test_using.py",
+    ("README.md", "medprm init hybrid"): "slow needs=openai,hub",
     ("CONTRIBUTING.md", "make setup"): "show-only it installs, and runs these tests",
+    ("results.md", "python -m tests.figures"): "show-only it is hours of benchmarks",
+    ("reviewing.md", "medprm build recipe.yaml"): "slow needs=openai",
+    ("space.md", "pip install"): "slow needs=hub",
+    ("space.md", "medprm space --write-folder"): "slow needs=hub",
+    ("space.md", "from gradio_client"): "slow needs=hub",
 }
 
 
@@ -16,7 +26,6 @@ def marked(block: Block) -> Block:
     """The block with its mark, from the page or from here."""
     if block.run:
         return block
-    run = next(
-        (run for (page, first), run in MARKS.items() if page == block.page and block.first.startswith(first)), ""
-    )
+    own = [(start, run) for (page, start), run in MARKS.items() if page == block.page]
+    run = next((run for start, run in own if block.first.startswith(start) or block.heading.startswith(start)), "")
     return replace(block, run=run)

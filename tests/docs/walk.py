@@ -18,17 +18,19 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 import traceback
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.docs.blocks import Block, blocks
+from tests.docs.blocks import ROOT, Block, blocks
 from tests.docs.marks import marked
 from tests.house.page_runner import SERVERS, started
 
+LEFT_OUT = ("show-only", "elsewhere")
 _SHELLED = re.compile(r"[|><&;]|\$\(")
-PORTS = {"medprm space": "7860", "medprm serve": "8080"}
+PORTS = {"medprm space": "7860", "medprm serve": "8080", "python -m tests.hub.local_hub": "8787"}
 
 
 class Walker:
@@ -42,12 +44,12 @@ class Walker:
     def walk(self, block: Block) -> None:
         """Runs one block; raises where it fails."""
         block = replace(block, code=self._put(block.code))
-        wanted = re.search(r"exit=(\d+)", block.run)
+        wanted = re.search(r"exit=([\d,]+)", block.run)
         if block.kind == "python":
             exec(compile(block.code, block.name, "exec"), self.names)
             return
         codes = [self._command(line) for line in block.commands]
-        expected = [0] * (len(codes) - 1) + [int(wanted[1]) if wanted else 0]
+        expected = [int(code) for code in wanted[1].split(",")] if wanted else [0] * len(codes)
         if codes != expected:
             raise AssertionError(f"exit codes {codes} of {block.commands}, not {expected}")
 
@@ -58,12 +60,15 @@ class Walker:
 
     def _command(self, line: str) -> int:
         print(f"$ {line}", flush=True)
-        if line.startswith(SERVERS) and "--write-folder" not in line:
+        if line.startswith((*SERVERS, *PORTS)) and "--write-folder" not in line:
             self._serve(line)
             return 0
-        if line.startswith("export "):
+        if line.startswith("export "):  # this process has read its environment: others come from now on
             os.environ.update(pair.split("=", 1) for pair in shlex.split(line, comments=True)[1:])
+            self.own_process = True
             return 0
+        if line.startswith("pip install"):
+            return _is_offered(line)
         own = self.own_process or not line.startswith("medprm ") or _SHELLED.search(line.partition(" #")[0])
         code = subprocess.run(line, shell=True).returncode if own else _in_process(line)
         for recipe in self.folder.glob("*.yaml"):
@@ -71,10 +76,11 @@ class Walker:
         return code
 
     def _serve(self, line: str) -> None:
-        self.stop()  # a page's servers share a port
+        if not line.startswith("python"):
+            self.stop()  # a page's servers share a port
         line = line.partition(" #")[0].strip()
         port = next(port for word, port in PORTS.items() if line.startswith(word))
-        self.servers = [started(line if "--port" in line else f"{line} --port {self._put(port)}")]
+        self.servers.append(started(line if "--port" in line else f"{line} --port {self._put(port)}"))
 
     def stop(self) -> None:
         """Ends what serves."""
@@ -82,6 +88,13 @@ class Walker:
             os.killpg(server.pid, signal.SIGTERM)
             server.wait(30)
         self.servers = []
+
+
+def _is_offered(line: str) -> int:
+    """Nothing is installed: what is asked for has to be an extra of ours."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = re.search(r"medprm-hf\[([\w,-]+)\]", line)
+    return 0 if asked and set(asked[1].split(",")) <= set(project["optional-dependencies"]) else 1
 
 
 def _in_process(line: str) -> int:
@@ -105,7 +118,7 @@ def _before(folder: Path) -> dict[str, Any]:
 
 def _walk_page(page: Path, walker: Walker, depth: str, results: Path) -> None:
     for block in map(marked, blocks(page)):
-        if block.kind == "shown" or "show-only" in block.run or (depth == "fast" and "slow" in block.run):
+        if block.kind == "shown" or block.run.startswith(LEFT_OUT) or (depth == "fast" and "slow" in block.run):
             continue
         begun, problem = time.perf_counter(), None
         try:

@@ -1,0 +1,117 @@
+"""The folder in which a page is walked: the files that pages name, made of twelve phantom questions by a local model.
+
+runs/demo      a finished run (questions of a table, so that it is quick), with a PRM in runs/demo/prm
+recipe.yaml    its recipe, and recipes that others are made of by `medprm init`
+*.jsonl, …     solutions in the formats that pages name
+before.py      names that a python block takes as given: rows, solutions, path
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+BEFORE = """
+from pathlib import Path
+import datasets, medprm_hf
+from medprm_hf.recipe import load
+from medprm_hf.runs.pipeline import Run
+
+solutions = datasets.load_dataset("runs/demo/dataset", split="train")
+rows = [{**row, "step_scores": [0.9 if right == "+" else 0.2 for right in row["labels"]]} if SCORED else row
+        for row in medprm_hf.read("runs/demo")]
+path = Path("b.parquet")
+"""
+CARD = {"maintainer": "The guide", "contact": "prm@example.org", "motivation": "To try it.", "citation": "none"}
+NAMES = {"hub.md": "hybrid", "runs.md": "mine", "reviewing.md": "x", "costs.md": "followup"}
+"""What recipe.yaml's run is called where the page calls it otherwise than demo."""
+
+
+def questions(folder: Path, count: int = 12) -> None:
+    """questions.jsonl with images, and questions.csv without."""
+    from medprm_hf.loading import open_source
+
+    (folder / "images").mkdir(parents=True)
+    rows: list[dict[str, Any]] = []
+    for number, row in enumerate(open_source("phantom", split="train", n=count)):
+        image = f"images/{number}.png"
+        (folder / image).write_bytes(row["image"]["bytes"])
+        known = {name: row[name] for name in ("question", "options", "answer_index")}
+        rows.append({"question_id": f"q{number}", "image": image, "source": "mine", "license": "CC0-1.0"} | known)
+        rows[-1] |= {"question": f"{row['question']} Case {number}.", "modality": "phantom_axial"}
+    (folder / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with (folder / "questions.csv").open("w", newline="") as out:
+        writer = csv.DictWriter(out, ["question", "options", "answer"])
+        writer.writeheader()
+        writer.writerows(
+            {"question": row["question"], "options": "|".join(row["options"]), "answer": "A"} for row in rows[:4]
+        )
+
+
+def recipe(name: str, url: str) -> dict[str, Any]:
+    """Plain values of a small recipe whose models are the local one."""
+    backend = f"openai:gpt-4o-mini?base_url={url}"
+    return {
+        "name": name,
+        "source": {"name": "table", "path": "questions.jsonl"},
+        "stages": ["questions", "generate", "rollout", "judge", "merge", "review", "select"],
+        "generate": {"backend": backend, "solutions": 4},
+        "rollout": {"backend": backend, "k": 2},
+        "judge": {"backend": backend},
+        "merge": {"policy": "label_model"},
+        "review": {"reviewer": f"store:runs/{name}/review.sqlite", "share": 0.3},
+        "train": {"form": "marker", "model": "phantom:base", "epochs": 1, "lr": 1e-3, "freeze": ["visual"]}
+        | {"layout": {"system": "", "question_head": "", "process_head": "", "numbered": False, "marker": "\n\n"}},
+    }
+
+
+def base(folder: Path, url: str) -> Path:
+    """The folder that all pages get a copy of."""
+    import os
+
+    from medprm_hf import read, write
+    from medprm_hf.phantom.model import checkpoint
+    from medprm_hf.recipe import parse
+    from medprm_hf.runs.commands import build_run
+
+    questions(folder)
+    here = Path.cwd()
+    os.chdir(folder)
+    try:
+        build_run(Path("runs/demo"), parse(recipe("demo", url)))
+        shutil.copytree(checkpoint("prm"), "runs/demo/prm")
+        shutil.copytree(checkpoint("prm"), "prm")
+        shutil.copy("images/0.png", "xray.png")
+        for name in ("solutions.jsonl", "test.jsonl", "mine.jsonl", "dev.jsonl"):
+            write(read("runs/demo"), name, "raw-json")
+        for name in ("theirs.jsonl", "their.jsonl", "prm.jsonl"):
+            write(read("runs/demo"), name, "visualprm")
+        Path("theirs.jsonl.gz").write_bytes(gzip.compress(Path("theirs.jsonl").read_bytes()))
+        shutil.copy("runs/demo/steps.jsonl", "steps.jsonl")
+        Path("card.yaml").write_text(yaml.safe_dump(CARD))
+    finally:
+        os.chdir(here)
+    return folder
+
+
+def stage(made: Path, folder: Path, page: str, url: str) -> Path:
+    """A copy of the base for one page."""
+    shutil.copytree(made, folder)
+    name = NAMES.get(page, "demo")
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe(name, url)))
+    (folder / "before.py").write_text(f"SCORED = {page == 'evaluation.md'}\n{BEFORE}")
+    if page == "costs.md":  # dear enough that two cents do not suffice
+        priced = recipe(name, url) | {"prices": {"openai:gpt-4o-mini": {"input": 200, "output": 200}}}
+        (folder / "recipe.yaml").write_text(yaml.safe_dump(priced))
+    if page == "training.md":
+        shutil.rmtree(folder / "prm")
+    if page in ("building.md", "README.md", "using.md", "tour.md"):
+        for file in ("recipe.yaml", "before.py"):
+            (folder / file).unlink()
+    return folder
