@@ -53,6 +53,29 @@ def _parquet(path: Path) -> Iterator[dict[str, Any]]:
             yield from (migrated(row, version) for row in batch.to_pylist())
 
 
+HELD_OUT = ("test", "benchmark")
+"""Splits that are for measuring alone."""
+
+
+def parted(rows: Sequence[Row], share: float, seed: int = 0) -> tuple[list[Row], list[Row], list[str]]:
+    """(training, development, what to say of it), by the rows' own splits.
+
+    Rows of a held-out split are not touched. Rows of split development, where there are any, are the development part;
+    else `share` of the training rows is held back.
+    """
+    mine = [row for row in rows if row.get("split") not in HELD_OUT]
+    left = len(rows) - len(mine)
+    if left and not mine:
+        raise DataError(f"all {left} rows are of a split that is for measuring (test): name rows to train on")
+    said = [f"left alone: {left} rows of the test split"] if left else []
+    development = [row for row in mine if row.get("split") == "development"]
+    training = [row for row in mine if row.get("split") != "development"]
+    if development and training:
+        return training, development, [*said, f"development: the {len(development)} rows of that split"]
+    training, development = hold_back(mine, share, seed)
+    return training, development, said
+
+
 def hold_back(rows: Sequence[Row], share: float, seed: int = 0) -> tuple[list[Row], list[Row]]:
     """(training, development): whole questions with all that share their image or group, about `share` of the rows."""
     leader: dict[str, str] = {}

@@ -32,8 +32,8 @@ from medprm_hf.training.data import (
     Survey,
     examples_of,
     fitting,
-    hold_back,
     image_hash,
+    parted,
 )
 from medprm_hf.training.models import (
     fit_embeddings,
@@ -73,9 +73,9 @@ def train(
     """
     held = list(rows)
     _same_spec(spec, held, out)
-    teaching, developing = hold_back(held, spec.development, spec.seed)
+    teaching, developing, said = parted(held, spec.development, spec.seed)
     prepared = prepare(spec, teaching, developing)
-    for line in [*prepared.survey.lines(), f"labels: {_said(prepared.classes)}"]:
+    for line in [*said, *prepared.survey.lines(), f"labels: {_said(prepared.classes)}"]:
         say(line)
     _, trainer = make_trainer(spec, prepared, out, say)
     last = _last_checkpoint(out) if resume else None

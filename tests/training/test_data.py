@@ -13,7 +13,7 @@ from medprm_hf import formats
 from medprm_hf.errors import ConfigError, DataError
 from medprm_hf.phantom.model import build_processor
 from medprm_hf.scoring.layout import Layout
-from medprm_hf.training.data import Album, Batcher, Prefixes, Survey, examples_of, fitting, hold_back, read_rows
+from medprm_hf.training.data import Album, Batcher, Prefixes, Survey, examples_of, fitting, hold_back, parted, read_rows
 from medprm_hf.training.models import layout_settings
 from medprm_hf.training.targets import fit_balance
 from tests.training.rows import labelled_rows, spec
@@ -41,6 +41,22 @@ def test_split_is_the_same_again_and_needs_several_questions() -> None:
     assert hold_back(rows, 0.2, 1) != hold_back(rows, 0.2, 2)
     with pytest.raises(DataError, match="all 2 rows hang together"):
         hold_back(rows[:2], 0.2)
+
+
+def test_the_rows_own_splits_decide() -> None:
+    def row(name: str, split: str | None) -> dict[str, object]:
+        return {"question_id": name, "split": split}
+
+    plain = [row(f"q{n}", "train") for n in range(10)]
+    held = [row("t1", "test"), row("b1", "benchmark")]
+    training, development, said = parted([*plain, *held], 0.2)
+    assert {r["question_id"] for r in [*training, *development]} == {f"q{n}" for n in range(10)}
+    assert development and said == ["left alone: 2 rows of the test split"]
+    training, development, said = parted([*plain, row("d1", "development"), row("n1", None)], 0.2)
+    assert [r["question_id"] for r in development] == ["d1"] and len(training) == 11
+    assert said == ["development: the 1 rows of that split"]
+    with pytest.raises(DataError, match="for measuring"):
+        parted(held, 0.2)
 
 
 def test_what_is_left_out_is_counted() -> None:
