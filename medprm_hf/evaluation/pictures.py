@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-INK, ACCENT, SOFT = "#26323d", "#2b6cb0", "#9aa5b1"
-COLOURS = {"mean": "#2b6cb0", "min": "#2a7f62", "last": "#c05621", "product": "#6b46c1", "max": "#b7791f"}
+INK, ACCENT, SOFT = "#26323d", "#0072b2", "#7b8794"  # Okabe and Ito's colours, as in the report
+OTHER = "#d55e00"
+COLOURS = {"mean": ACCENT, "min": "#009e73", "last": OTHER, "product": "#cc79a7", "max": "#e69f00"}
 """Of the aggregators."""
 
 
@@ -53,7 +54,7 @@ def reliability(steps: Mapping[str, Any]) -> bytes:
     shown = [("as scored", steps["reliability"], steps["ece"], ACCENT)]
     if steps["temperature"] != 1.0:
         cooled = f"temperature {steps['temperature']:.2f}"
-        shown.append((cooled, steps["reliability_tempered"], steps["ece_tempered"], "#c05621"))
+        shown.append((cooled, steps["reliability_tempered"], steps["ece_tempered"], OTHER))
     for name, bins, error, colour in shown:
         x, y = [one["mean_score"] for one in bins], [one["share_right"] for one in bins]
         most = max(one["n"] for one in bins)
@@ -79,7 +80,7 @@ def by_position(positions: Sequence[Mapping[str, Any]]) -> bytes:
         if entry["interval"]:
             axes.plot([place, place], entry["interval"], color=INK, linewidth=1.3)
     share = [float("nan") if entry["share_right"] is None else entry["share_right"] for entry in positions]
-    axes.plot(range(len(names)), share, color="#c05621", marker="o", markersize=3.5, linewidth=1, label="share right")
+    axes.plot(range(len(names)), share, color=OTHER, marker="o", markersize=3.5, linewidth=1, label="share right")
     axes.set_xticks(range(len(names)), names)
     axes.set_xlabel("step")
     axes.set_ylabel("macro-F1, with 95 % interval")
