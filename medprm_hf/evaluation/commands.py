@@ -234,6 +234,7 @@ def _print(report: Mapping[str, Any], target: Path) -> None:
     if len(report["problems"]) > 10:
         console.print(f"  … and {len(report['problems']) - 10} more problems", highlight=False)
     console.print(_steps_table(report))
+    console.print(_threshold_line(report["development"]), markup=False, highlight=False)
     places = report["model"]["error_place"]
     if places and places["f1"] is not None:
         console.print(
@@ -247,6 +248,12 @@ def _print(report: Mapping[str, Any], target: Path) -> None:
     _print_best(report)
     files = "evaluation.json, evaluation.html, results.yaml"
     console.print(f"[bold]{escape(str(target))}[/bold]: {files}", highlight=False)
+
+
+def _threshold_line(development: Mapping[str, Any]) -> str:
+    how = "fixed on development data" if development["fitted"] else "not fitted"
+    note = f": {development['note']}" if development.get("note") else ""
+    return f"threshold {figure(development['threshold'])}, {how}{note}"
 
 
 def _steps_table(report: Mapping[str, Any]) -> Printed:
