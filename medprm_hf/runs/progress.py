@@ -136,7 +136,7 @@ class Watch:
         return (completions - points[0][1]) / seconds
 
     def _eta(self, now: float, part: float) -> float | None:
-        made = part - self._done_before
+        made = part - self._done_before if self.stage != SOURCE else 0
         return (now - self._began) / made * (self.total - part) if made > 0 else None
 
     def _label_cost(self, part: float) -> float | None:
@@ -179,7 +179,9 @@ def show_progress(run: Run, console: Console) -> Iterator[Advance]:
 def _lines(watch: Watch, console: Console) -> Iterator[Advance]:
     def say() -> None:
         figures = watch.figures()
-        if figures.stage and figures.done < figures.total:
+        if figures.stage == SOURCE and figures.done < figures.total:
+            console.print(f"  {SOURCE}: {figures.done} shards so far")  # how many there will be, nobody knows yet
+        elif figures.stage and figures.done < figures.total:
             eta = "" if figures.eta is None else f", eta {_clock(figures.eta)}"
             console.print(f"  {figures.stage}: {figures.done}/{figures.total} shards{eta}  {figures.words()}".rstrip())
 
