@@ -24,7 +24,7 @@ from medprm_hf.review.decisions import ADJUDICATE, LABEL, RETRACT, VERDICT
 from medprm_hf.review.items import QUESTION
 from medprm_hf.review.reviewers import ADJUDICATOR, Asked, Decision, copied
 
-_LAST = "SELECT coalesce(max(id), 0) FROM decisions WHERE kind IN ({kinds})"
+_LAST = "SELECT id FROM decisions WHERE kind IN ('label', 'retract', 'adjudicate') ORDER BY id DESC LIMIT 1"
 _UPTO = "SELECT * FROM decisions WHERE id <= ? ORDER BY at, key"
 
 
@@ -63,8 +63,8 @@ class StoreReviewer:
             return "none"
         db = self._connect()
         try:
-            last = db.execute(_LAST.format(kinds="'label', 'retract', 'adjudicate'")).fetchone()[0]
-            return f"{last}:{_gates(db)}"
+            last = db.execute(_LAST).fetchone()
+            return f"{last['id'] if last else 0}:{_gates(db)}"
         finally:
             db.close()
 

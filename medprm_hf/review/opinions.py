@@ -26,7 +26,8 @@ _BLIND = """
 SELECT d.item_id, d.step, d.reviewer, d.label, d.identity, d.error_type FROM decisions d
 JOIN items i ON i.item_id = d.item_id AND i.round = d.round
 WHERE d.kind = 'label' AND d.blind = 1 {batch}
-AND NOT EXISTS (SELECT 1 FROM decisions r WHERE r.item_id = d.item_id AND r.step = d.step AND r.reviewer = d.reviewer
+AND NOT EXISTS (SELECT 1 FROM decisions r INDEXED BY decisions_step
+                WHERE r.item_id = d.item_id AND r.step = d.step AND r.reviewer = d.reviewer
                 AND r.kind = 'retract' AND r.retracts = d.key)
 ORDER BY d.item_id, d.step, d.at
 """

@@ -23,12 +23,15 @@ SIGNALS = ("label", "judge", "rollouts")
 Shown = dict[str, Any]
 
 
+_DECIDED = "SELECT DISTINCT step FROM decisions INDEXED BY decisions_step WHERE item_id = ? AND reviewer = ?"
+
+
 def visible_steps(db: sqlite3.Connection, reviewer: str, item_id: str, steps: int, blind: bool) -> set[int]:
     """Steps of which this person may see what machines said."""
     seen = db.execute("SELECT unblinded FROM visits WHERE reviewer = ? AND item_id = ?", (reviewer, item_id)).fetchone()
     if not blind or (seen and seen["unblinded"]):
         return set(range(steps))
-    found = db.execute("SELECT DISTINCT step FROM decisions WHERE item_id = ? AND reviewer = ?", (item_id, reviewer))
+    found = db.execute(_DECIDED, (item_id, reviewer))
     return {row["step"] for row in found} & set(range(steps))
 
 

@@ -275,3 +275,25 @@ def test_connections_end_with_their_threads(tmp_path: Path) -> None:
             list(pool.map(lambda number: counts(found, f"r{number}"), range(16)))
     gc.collect()
     assert len(found.database._opened) <= 3
+
+
+def test_next_and_save_look_things_up_and_scan_nothing(tmp_path: Path) -> None:
+    found = store(tmp_path, 30, reviewers_per_item=2, blind=True)
+    said: list[str] = []
+    found.database._writer.set_trace_callback(said.append)
+    for who in ("ann", "bob", "ann"):
+        item = found.next(who)
+        assert item
+        answer(found, who, item)
+        found.undo(uuid4().hex, who, item["item_id"], 0)
+    found.database._writer.set_trace_callback(None)
+    plans = {}
+    for statement in said:
+        if statement.lstrip().upper().startswith(("SELECT", "UPDATE", "DELETE", "INSERT")):
+            plan = found.database.read().execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
+            plans[statement] = " / ".join(step["detail"] for step in plan)
+    assert len(plans) > 30
+    small = ("SCAN totals", "SCAN CONSTANT")
+    slow = [f"{plan}: {said}" for said, plan in plans.items() if "SCAN" in plan and not plan.startswith(small)]
+    assert not [one for one in slow if "SCAN i" not in one or "USING INDEX items_queue" not in one]
+    assert not [plan for plan in plans.values() if "decisions_reviewer" in plan]
