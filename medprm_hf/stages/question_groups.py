@@ -30,10 +30,15 @@ def own_group(row: Row) -> str:
 class _Asked(NamedTuple):
     name: str
     look: str
-    shown: str
-    """Question and options: two questions on one long context are not the same."""
+    upto: int
+    """Letters of `whole` that are question and options: two questions on one long context are not the same."""
     whole: str
     answer: str
+
+    @property
+    def shown(self) -> str:
+        """Question and options."""
+        return self.whole[: self.upto]
 
 
 def _alike(one: str, other: str) -> bool:
@@ -63,7 +68,8 @@ class Groups:
         shown = " ".join([row["question"] or "", *(row.get("options") or ())])
         told = [row.get("clinical_context") or "", *(turn["text"] for turn in row.get("turns") or ())]
         context = " ".join(told)  # consultations end in the same question: what was said before tells them apart
-        self._texts.append(_Asked(name, look or "", shown, f"{shown} {context}", str(row.get("answer")).casefold()))
+        answer = str(row.get("answer")).casefold()
+        self._texts.append(_Asked(name, look or "", len(shown), f"{shown} {context}", answer))
 
     def learnt(self) -> dict[str, Any]:
         """What the splits and the duplicates follow from, as plain values."""
