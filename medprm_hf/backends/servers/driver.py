@@ -273,8 +273,8 @@ class AsyncBackend:
         lane = await lanes.take(tokens)
         now = asyncio.get_running_loop().time
         try:
-            shared.meter.check(lanes.in_flight - 1)
-            try:
+            try:  # the slot is given back too where the budget is spent: others wait for it to hear that
+                shared.meter.check(lanes.in_flight - 1)
                 found = await self._ask(request, places, lane, prepared)
             finally:
                 lanes.give(lane)
