@@ -1,4 +1,4 @@
-"""The words of the pipeline: demo, init, estimate, build, resume, status, report, doctor, export, index."""
+"""The words of the pipeline: demo, init, estimate, build, resume, status, diff, report, doctor, export, index."""
 
 from __future__ import annotations
 
@@ -209,6 +209,26 @@ def status(run: RunDir) -> None:
     show_status(run)
 
 
+def diff(
+    a: RunDir,
+    b: RunDir,
+    examples: Annotated[int, typer.Option(help="Steps to show of each kind of change.", min=0)] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="Print plain values.")] = False,
+) -> None:
+    """What differs between two runs: settings, stages, and labels, with examples.
+
+    Example: medprm diff runs/hybrid runs/hybrid-k16
+    """
+    from medprm_hf.runs.commands import console
+    from medprm_hf.runs.diff import compare, show
+
+    found = compare(a, b, examples)
+    if as_json:
+        typer.echo(json.dumps(found.as_dict(), ensure_ascii=False))
+    else:
+        show(found, console)
+
+
 def report(run: RunDir) -> None:
     """Write dataset, exports, report.html and report.json of a finished run once more."""
     from medprm_hf.runs.commands import report_run
@@ -287,5 +307,5 @@ def _hub(name: str | None, token_env: str | None, journal: bool, every: float, p
 
 def register(app: typer.Typer) -> None:
     """Adds these words to the command line."""
-    for word in (demo, init, estimate, build, resume, status, report, doctor, export, index):
+    for word in (demo, init, estimate, build, resume, status, diff, report, doctor, export, index):
         app.command()(word)

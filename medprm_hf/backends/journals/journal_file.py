@@ -156,7 +156,11 @@ _WAYS_OUT = (
     ("unable to open", "cannot be opened: does the folder exist, and may it be written?"),
     ("full", "cannot grow, the disk is full: make room and go on (`medprm resume`); what was answered is kept"),
     ("locked", f"is kept busy by another process for over {PATIENCE:g} s: wait for it or stop it, then go on"),
-    ("disk I/O", "cannot be read or written (disk error): free space, quota, or a disk that was taken away?"),
+    (
+        "disk I/O",
+        "cannot be read or written (disk error): free space, quota, or a disk that was taken away? Mend it and go on "
+        "(`medprm resume`)",
+    ),
     ("no such table", "lacks a table: move it away or name another file"),
 )
 
