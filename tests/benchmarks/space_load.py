@@ -7,7 +7,7 @@ A real uvicorn server runs the real routes in a process of its own. What 30 peop
 `--minutes` minutes is replayed in three phases:
 
     pace     at their own pace, for a tenth of the time: the delays that a person feels; they come one after another
-    dense    the rest of the decisions, ten times as dense
+    dense    the rest of the decisions, ten times as dense (given up after three times the time that takes)
     full     as fast as the server answers, for 20 seconds
 
 In the middle of `dense` the server is killed with -9 and started again; a reviewer sends again what was not
@@ -145,7 +145,13 @@ class Team:
     """Items that two reviewers were given at the same time."""
     wait: float = SECONDS_A_STEP
     stop: float = float("inf")
+    enough: float = float("inf")
+    """Acknowledged decisions after which the phase ends."""
     resent: int = 0
+
+    def goes_on(self) -> bool:
+        """Whether the phase is not over."""
+        return time.monotonic() < self.stop and len(self.told) < self.enough
 
 
 async def reviewer(team: Team, name: str, token: str, rng: np.random.Generator) -> None:
@@ -155,7 +161,7 @@ async def reviewer(team: Team, name: str, token: str, rng: np.random.Generator) 
     headers = {"authorization": f"Bearer {token}"}
     await asyncio.sleep(float(rng.uniform(0, 3 * team.wait)))  # nobody comes in the very same moment
     async with aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=30)) as session:
-        while time.monotonic() < team.stop:
+        while team.goes_on():
             begun = time.monotonic()
             answer = await post(session, team, "next", {})
             team.phase.next.append(time.monotonic() - begun)
@@ -166,7 +172,7 @@ async def reviewer(team: Team, name: str, token: str, rng: np.random.Generator) 
             if holder != name:
                 team.clashes.append(item["item_id"])
             for step, shown in enumerate(item["steps"]):
-                if shown["asked"] and shown["mine"] is None and time.monotonic() < team.stop:
+                if shown["asked"] and shown["mine"] is None and team.goes_on():
                     await decide(session, team, name, item, step, str(rng.choice(["+", "-"])), rng)
             team.holders.pop(item["item_id"], None)
 
@@ -227,7 +233,7 @@ async def work(team: Team, people: int, seconds: float, wait: float, seed: int) 
 
 async def dense_with_kill(team: Team, people: int, seconds: float, server: Server, seed: int) -> tuple[Phase, float]:
     """The dense phase, in whose middle the server dies and comes back; (phase, seconds it was away)."""
-    running = asyncio.create_task(work(team, people, seconds, SECONDS_A_STEP / DENSE, seed))
+    running = asyncio.create_task(work(team, people, 3 * seconds, SECONDS_A_STEP / DENSE, seed))
     await asyncio.sleep(seconds / 2)
     server.kill()
     away = await asyncio.to_thread(server.start)
@@ -265,7 +271,9 @@ def measure(
     team = Team(server.url)
     try:
         pace = asyncio.run(work(team, people, minutes * 6, SECONDS_A_STEP, seed))
+        team.enough = people * minutes * 60 / SECONDS_A_STEP  # all that they would have decided in these minutes
         dense, away = asyncio.run(dense_with_kill(team, people, minutes * 54 / DENSE, server, seed + 1))
+        team.enough = float("inf")
         fast = asyncio.run(work(team, people, full, 0.0, seed + 2))
     finally:
         server.kill()
