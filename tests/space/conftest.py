@@ -91,7 +91,9 @@ def browser() -> Iterator[Any]:
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
     """A fresh window; requests to other hosts, and errors in scripts, fail the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 860}, permissions=["clipboard-read", "clipboard-write"])
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 860}, permissions=["clipboard-read", "clipboard-write"]
+    )
     opened = context.new_page()
     foreign, errors = [], []
     opened.on("request", lambda request: foreign.append(request.url) if not is_own(request.url) else None)
