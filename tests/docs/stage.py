@@ -12,10 +12,13 @@ import csv
 import gzip
 import json
 import shutil
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tests.docs.hub_stock import local_sources
 
 BEFORE = """
 from pathlib import Path
@@ -88,19 +91,56 @@ def base(folder: Path, url: str) -> Path:
         shutil.copytree(checkpoint("prm"), "runs/demo/prm")
         shutil.copytree(checkpoint("prm"), "prm")
         shutil.copy("images/0.png", "xray.png")
-        for name in ("solutions.jsonl", "test.jsonl", "mine.jsonl", "dev.jsonl"):
+        for name in ("solutions.jsonl", "test.jsonl", "dev.jsonl", "medqa.solutions.jsonl"):
             write(read("runs/demo"), name, "raw-json")
+        for step, name in enumerate(("mine.jsonl", "more.jsonl")):
+            write([_corrected(row, step) for row in islice(read("runs/demo"), 6)], name, "raw-json")
         for name in ("theirs.jsonl", "their.jsonl", "prm.jsonl"):
             write(read("runs/demo"), name, "visualprm")
         Path("theirs.jsonl.gz").write_bytes(gzip.compress(Path("theirs.jsonl").read_bytes()))
         shutil.copy("runs/demo/steps.jsonl", "steps.jsonl")
+        shutil.copytree("runs/demo/steps_images", "steps_images")
+        shutil.copy(next(Path("runs/demo/dataset/data").glob("*.parquet")), "b.parquet")
+        Path("processbench.json").write_text(json.dumps(list(map(_processbench, range(8)))))
         Path("card.yaml").write_text(yaml.safe_dump(CARD))
     finally:
         os.chdir(here)
     return folder
 
 
-def stage(made: Path, folder: Path, page: str, url: str) -> Path:
+def _corrected(row: dict[str, Any], step: int) -> dict[str, Any]:
+    labels = list(row["labels"])
+    labels[step] = "-" if labels[step] == "+" else "+"
+    return row | {"labels": labels}
+
+
+def _scored(folder: Path) -> None:
+    """Somebody's scores of test.jsonl, in the form of `medprm score`."""
+    from medprm_hf.scoring.commands import score
+
+    for name in ("their", "orm"):
+        score(folder / "test.jsonl", "phantom:prm", folder / f"{name}.scores.jsonl")
+
+
+def _evaluated(folder: Path) -> None:
+    """runs/eval/prm, as `medprm eval` leaves it."""
+    import subprocess
+    import sys
+
+    words = ["eval", "--model", "runs/demo/prm", "--data", "test.jsonl", "--out", "runs/eval/prm"]
+    subprocess.run([sys.executable, "-m", "medprm_hf.cli", *words], cwd=folder, check=True)
+
+
+def _processbench(number: int) -> dict[str, Any]:
+    wrong = number % 2
+    return {
+        "id": f"own-{number}", "generator": "somebody", "problem": f"How many signs are there in case {number}?",
+        "steps": ["Sign one is seen.", "Another is not.", "Answer: one."], "final_answer_correct": not wrong,
+        "label": 1 if wrong else -1,
+    }  # fmt: skip
+
+
+def stage(made: Path, folder: Path, page: str, url: str, depth: str) -> Path:
     """A copy of the base for one page."""
     shutil.copytree(made, folder)
     name = NAMES.get(page, "demo")
@@ -109,6 +149,12 @@ def stage(made: Path, folder: Path, page: str, url: str) -> Path:
     if page == "costs.md":  # dear enough that two cents do not suffice
         priced = recipe(name, url) | {"prices": {"openai:gpt-4o-mini": {"input": 200, "output": 200}}}
         (folder / "recipe.yaml").write_text(yaml.safe_dump(priced))
+    if page == "sources.md":
+        local_sources(folder)
+    if page == "evaluation.md" and depth == "all":
+        _scored(folder)
+    if page == "publishing.md" and depth == "all":
+        _evaluated(folder)
     if page == "training.md":
         shutil.rmtree(folder / "prm")
     if page in ("building.md", "README.md", "using.md", "tour.md"):

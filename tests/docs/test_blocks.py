@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from tests.docs.blocks import PAGES, ROOT, SHELLS, SHOWN, Block, blocks, fences
+from tests.docs.hub_stock import stock
 from tests.docs.marks import marked
 from tests.docs.model_server import model_server
 from tests.docs.stage import base, stage
@@ -50,25 +51,31 @@ def test_settings_are_yaml_and_known(block: Block) -> None:
     assert block.page in ("costs.md", "publishing.md", "reviewing.md"), f"{block.name} has unknown keys {set(values)}"
 
 
-def walk(
-    pages: list[Path], depth: str, tmp_path: Path, hub: TestHub, settings: dict[str, str] | None = None
-) -> list[dict[str, object]]:
-    """Walks the pages in one process, each in a folder of its own; gives what became of each block."""
+def walk(pages: list[Path], depth: str, tmp_path: Path, hub: TestHub, repo: str) -> list[dict[str, object]]:
+    """Walks the pages in one process, each in a folder of its own; gives what became of each block.
+
+    `repo` is the dataset that stands for the pages' org/medmm-prm: other tests have that one.
+    """
     results = tmp_path / "results.jsonl"
     results.touch()
     with model_server() as url:
         made = base(tmp_path / "base", url)
-        pairs = [f"{page}={stage(made, tmp_path / page.stem, page.name, url)}" for page in pages]
+        pairs = [f"{page}={stage(made, tmp_path / page.stem, page.name, url, depth)}" for page in pages]
         puts = [f"7860=>{free_port()}", f"8080=>{free_port()}", f"http://127.0.0.1:8000/v1=>{url}"]
         puts += [f"http://127.0.0.1:8001/v1=>{url}", f"openai:my-model=>openai:my-model?base_url={url}"]
-        puts += [f'"openai:gpt-4o-mini"=>"openai:gpt-4o-mini?base_url={url}"', "org/medmm-prm 3=>org/medmm-prm 1"]
+        puts += [f'"openai:gpt-4o-mini"=>"openai:gpt-4o-mini?base_url={url}"', f"org/medmm-prm 3=>{repo} 1"]
+        puts += [f"org/medmm-prm=>{repo}", 'Path("mine.jsonl")=>Path("more.jsonl")', "/tmp/hub=>hub"]
+        puts += [f"8787=>{free_port()}"]
         around = hub.environment("owner", tmp_path / "home") | {"OPENAI_API_KEY": "not-a-real-one"}
-        around |= {"OMP_NUM_THREADS": "1", "GRADIO_ANALYTICS_ENABLED": "False", "PYTHONPATH": str(ROOT)}
+        around |= {
+            "OMP_NUM_THREADS": "1",
+            "GRADIO_ANALYTICS_ENABLED": "False",
+            "WEBHOOK_SECRET": "a-secret",
+            "PYTHONPATH": str(ROOT),
+        }
         around["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{around['PATH']}"
         command = [sys.executable, "-m", "tests.docs.walk", str(results), depth, *pairs, "--put", *puts]
-        done = subprocess.run(
-            command, env=around | (settings or {}), cwd=ROOT, capture_output=True, text=True, timeout=1500
-        )
+        done = subprocess.run(command, env=around, cwd=ROOT, capture_output=True, text=True, timeout=1500)
     told = [json.loads(line) for line in results.read_text().splitlines()]
     (tmp_path / "output.txt").write_text(done.stdout + done.stderr)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -83,9 +90,22 @@ def report(told: list[dict[str, object]], expected: list[Block], tmp_path: Path)
     assert {one["block"] for one in told} == {block.name for block in expected}
 
 
-def test_fast_blocks(hub_server: TestHub, tmp_path: Path) -> None:
+def test_fast_blocks(hub: TestHub, tmp_path: Path) -> None:
+    stock(hub, tmp_path / "stock")
     expected = [block for block in RUN if "slow" not in block.run and block.page not in ELSEWHERE]
     pages = [
         page for page in PAGES if any(page == ROOT / "docs" / one.page or page.name == one.page for one in expected)
     ]
-    report(walk(pages, "fast", tmp_path, hub_server), expected, tmp_path)
+    report(walk(pages, "fast", tmp_path, hub, "org/walked"), expected, tmp_path)
+
+
+SLOW = sorted({block.page for block in RUN if "slow" in block.run and block.page not in ELSEWHERE})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SLOW)
+def test_slow_blocks(name: str, hub: TestHub, tmp_path: Path) -> None:
+    stock(hub, tmp_path / "stock")
+    expected = [block for block in RUN if block.page == name]
+    pages = [page for page in PAGES if page.name == name]
+    report(walk(pages, "all", tmp_path, hub, f"org/walked-{pages[0].stem.lower()}"), expected, tmp_path)
