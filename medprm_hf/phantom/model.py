@@ -14,6 +14,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from medprm_hf.backends.inside.one_load import ONE_LOAD
 from medprm_hf.errors import ConfigError
 from medprm_hf.phantom import steps as text
 from medprm_hf.phantom.world import KINDS, OPTIONS, SIDES, SIZE_CLASSES, ZONES
@@ -95,7 +96,8 @@ def load(path: Path | str) -> tuple[Model, Processor]:
     import torch
     from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
-    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(path, dtype=torch.float32)
+    with ONE_LOAD:
+        model = Qwen2_5_VLForConditionalGeneration.from_pretrained(path, dtype=torch.float32)
     return model.eval(), AutoProcessor.from_pretrained(path)
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from medprm_hf.backends.inside.one_load import ONE_LOAD
 from medprm_hf.errors import ConfigError, MissingExtraError
 from medprm_hf.registry import resolve
 from medprm_hf.scoring.settings import SETTINGS_FILE, PRMSettings, load_settings
@@ -52,7 +53,8 @@ def open_checkpoint(
             loader, reader = (
                 (AutoModelForImageTextToText, AutoProcessor) if seeing else (AutoModelForCausalLM, AutoTokenizer)
             )
-        model = loader.from_pretrained(folder, dtype=kind).to(place).eval().requires_grad_(False)
+        with ONE_LOAD:
+            model = loader.from_pretrained(folder, dtype=kind).to(place).eval().requires_grad_(False)
         return model, reader.from_pretrained(folder), settings
     except (OSError, ValueError) as error:
         raise ConfigError(f"the model {str(name)!r} cannot be loaded: {error}") from error

@@ -24,6 +24,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medprm_hf.backends.inside.one_load import ONE_LOAD
 from medprm_hf.backends.inside.orders import Conversation, Drawn, Order, Outcome, Prompt, Refused
 from medprm_hf.backends.journals.journaled import marks_of
 from medprm_hf.backends.open import read_settings, split_target
@@ -194,12 +195,14 @@ def _load(checkpoint: str, dtype: Any) -> tuple[Any, Any]:
     )
 
     transformers.utils.logging.disable_progress_bar()  # the run has bars of its own
-    config = transformers.AutoConfig.from_pretrained(checkpoint)
-    if config.model_type in WITH_IMAGES:
-        processor = transformers.AutoProcessor.from_pretrained(checkpoint)
-        return processor, transformers.AutoModelForImageTextToText.from_pretrained(checkpoint, dtype=dtype)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
-    return tokenizer, transformers.AutoModelForCausalLM.from_pretrained(checkpoint, dtype=dtype)
+    seeing = transformers.AutoConfig.from_pretrained(checkpoint).model_type in WITH_IMAGES
+    reader, loader = (
+        (transformers.AutoProcessor, transformers.AutoModelForImageTextToText)
+        if seeing
+        else (transformers.AutoTokenizer, transformers.AutoModelForCausalLM)
+    )
+    with ONE_LOAD:
+        return reader.from_pretrained(checkpoint), loader.from_pretrained(checkpoint, dtype=dtype)
 
 
 def _choose(model: Any, chat: Any, settings: TransformersSettings) -> Engine:

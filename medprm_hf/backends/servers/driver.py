@@ -119,7 +119,7 @@ class AsyncBackend:
         self.usage = Usage()
         self._all_lanes = list(lanes)
         self._attempts, self._backoff, self._give_up = attempts, backoff, give_up
-        self._in_vain = 0
+        self._in_vain = self._unread = 0
         self._thread: LoopThread | None = None
         self._lanes: Lanes | None = None
         self._opening: asyncio.Future[None] | None = None
@@ -274,13 +274,11 @@ class AsyncBackend:
         now = asyncio.get_running_loop().time
         try:
             try:  # the slot is given back too where the budget is spent: others wait for it to hear that
-                shared.meter.check(lanes.in_flight - 1)
+                shared.meter.check(lanes.in_flight - 1 + self._unread)
                 found = await self._ask(request, places, lane, prepared)
             finally:
                 lanes.give(lane)
-            for _ in range(YIELDS):
-                await asyncio.sleep(0)
-            answered = self._read(request, places, lane, found)
+            answered = await self._read_later(request, places, lane, found)
         except Retryable as error:
             if error.wait is not None and error.kind == "http_429":
                 lane.limits.hold(now(), error.wait)
@@ -294,6 +292,16 @@ class AsyncBackend:
         lane.reached()
         lane.limits.settle(now(), tokens, answered.prompt_tokens + answered.completion_tokens)
         return answered
+
+    async def _read_later(self, request: Request, places: list[int], lane: Lane, found: Any) -> Answered:
+        """Reads an answer once the next call is on its way; until then the budget counts it as still out."""
+        self._unread += 1
+        try:
+            for _ in range(YIELDS):
+                await asyncio.sleep(0)
+            return self._read(request, places, lane, found)
+        finally:
+            self._unread -= 1
 
     def _failed(self, failure: Failure, places: int, shared: Books) -> Answered:
         """Failures for so many places; BackendError where request after request fails and none gets through."""
