@@ -125,20 +125,32 @@ def estimate(
     ] = [],  # noqa: B006
     prices: Prices = None,
     published: Annotated[bool, typer.Option(help="The costs that others have published, done again.")] = False,
+    scale: Annotated[
+        bool, typer.Option("--scale", help="Simulate a large run: files, bytes, memory, hours, what breaks first.")
+    ] = False,
+    like: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="With --scale: a finished run whose rows' sizes are taken.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print plain values.")] = False,
 ) -> None:
     """What a recipe will cost, before anything is asked: tokens and USD per stage, with what was assumed.
 
-    Example: medprm estimate recipe.yaml --set rollout.k=32 --assume questions=10000
+    With --scale its figures are questions, steps, image_kb, endpoints, tokens_per_second (of an endpoint),
+    requests_per_second and processes.
+    Examples: medprm estimate recipe.yaml --set rollout.k=32 --assume questions=10000;
+    medprm estimate recipe.yaml --scale --assume questions=1000000 --assume endpoints=8
     """
     from medprm_hf.recipe import load
-    from medprm_hf.runs.costs_commands import show_estimate, show_published
+    from medprm_hf.runs.costs_commands import show_estimate, show_published, show_scale
 
     if published:
         return show_published(as_json)
     if recipe is None:
         raise ConfigError("estimate needs a recipe file (see `medprm init`), or --published")
-    show_estimate(load(recipe, (*settings, *_money(None, prices))), assume, as_json)
+    loaded = load(recipe, (*settings, *_money(None, prices)))
+    if scale:
+        return show_scale(loaded, assume, like, as_json)
+    show_estimate(loaded, assume, as_json)
 
 
 def build(

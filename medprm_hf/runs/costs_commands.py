@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -37,6 +38,19 @@ def show_estimate(recipe: Recipe, assume: Sequence[str] = (), as_json: bool = Fa
     for note in found.notes:
         console.print(f"- {note}")
     return found
+
+
+def show_scale(recipe: Recipe, assume: Sequence[str] = (), like: Path | None = None, as_json: bool = False) -> None:
+    """Prints what a large run of a recipe would be, simulated (`scale.py`); reads no source and asks no model."""
+    from medprm_hf.runs.scale import lines_of, of_recipe, simulate
+    from medprm_hf.runs.scale_sizes import MEASURED, measured
+
+    size, servers = of_recipe(recipe, {name: given.likely for name, given in read_assumptions(assume).items()})
+    found = simulate(size, servers, measured(like) if like else MEASURED, recipe.seed)
+    if as_json:
+        print(json.dumps(found.as_dict(), indent=1))
+    else:
+        console.print("\n".join(lines_of(found)), markup=False)
 
 
 def show_published(as_json: bool = False) -> None:

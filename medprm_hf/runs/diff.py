@@ -226,9 +226,10 @@ def show(found: Difference, console: Console) -> None:
     labels = found.labels
     share = f" ({labels.differ / labels.steps:.1%})" if labels.steps else ""
     console.print(
-        f"{labels.solutions:,} solutions in both with {labels.steps:,} steps: {labels.differ:,} have another label"
-        f"{share}; rewritten {labels.rewritten:,}; only in A {labels.only_a:,} (questions {labels.questions_only_a:,}), only "
-        f"in B {labels.only_b:,} (questions {labels.questions_only_b:,})",
+        f"{labels.solutions:,} solutions in both, {labels.steps:,} steps: {labels.differ:,} have another label"
+        f"{share}; rewritten {labels.rewritten:,}; in A only {labels.only_a:,} "
+        f"(questions {labels.questions_only_a:,}), "
+        f"in B only {labels.only_b:,} (questions {labels.questions_only_b:,})",
         highlight=False,
     )
     moved = {pair: count for pair, count in labels.kept.items() if pair[0] != pair[1]}
