@@ -109,7 +109,7 @@ def run(job: Job, commit: str) -> list[Line]:
     try:
         if why := job.lacks():
             raise Unusable(why)
-        (ROOT / folder).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT / folder).mkdir(parents=True, exist_ok=True)
         figures = figures_of(_output(about["command"], limit=max(600.0, 360.0 * job.minutes)))
     except Unusable as why:
         figures = [{"failed": str(why)}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from tests.figures.registry import Job, everything
 Line = dict[str, Any]
 SHARES = ("share", "0..1")
 """Units that are not written out."""
-MOST_ROWS = 40
+MOST_ROWS = 50
 """Rows of a table on the page; the others stand in results.jsonl."""
 HEAD = """\
 # Results
@@ -90,13 +91,17 @@ def busy(line: Line) -> bool:
 
 def table(job: Job, lines: Sequence[Line], mark: str) -> str:
     """The figures that the registry names, those with a goal first of all."""
-    wanted = [line for line in lines if not job.metrics or line["metric"] in job.metrics or line["goal"] is not None]
+    wanted = [line for line in lines if line["goal"] is not None or _is_named(line["metric"], job.metrics)]
     if len(wanted) > MOST_ROWS:  # a stable sort: the benchmark's order within each half
         wanted = sorted(wanted, key=lambda line: line["goal"] is None)[:MOST_ROWS]
     rows = ["| case | figure | value | 95 % interval | goal | holds |", "|---|---|---|---|---|---|"]
     rows += [_row(line, mark) for line in wanted]
     left = len(lines) - len(wanted)
     return "\n".join(rows) + "\n" + (f"\n{left} more figures in results.jsonl.\n" if left else "")
+
+
+def _is_named(metric: str, patterns: Sequence[str]) -> bool:
+    return not patterns or any(fnmatchcase(metric, pattern) for pattern in patterns)
 
 
 def _row(line: Line, mark: str) -> str:

@@ -31,7 +31,7 @@ def draw(job: Job, lines: Sequence[Line], folder: Path) -> Path:
     import matplotlib
 
     matplotlib.use("Agg")
-    matplotlib.rcParams.update({"svg.hashsalt": job.name, "font.size": 9, "axes.spines.top": False,
+    matplotlib.rcParams.update({"svg.hashsalt": job.name, "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False,
                                 "axes.spines.right": False})  # fmt: skip
     import matplotlib.pyplot as plt
 
