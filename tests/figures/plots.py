@@ -31,8 +31,8 @@ def draw(job: Job, lines: Sequence[Line], folder: Path) -> Path:
     import matplotlib
 
     matplotlib.use("Agg")
-    matplotlib.rcParams.update({"svg.hashsalt": job.name, "svg.fonttype": "none", "font.size": 9, "axes.spines.top": False,
-                                "axes.spines.right": False})  # fmt: skip
+    matplotlib.rcParams.update({"svg.hashsalt": job.name, "svg.fonttype": "none", "font.size": 9,
+                                "axes.spines.top": False, "axes.spines.right": False})  # fmt: skip
     import matplotlib.pyplot as plt
 
     figure, axis = plt.subplots(figsize=(6.4, 3.6 if "x" in wanted else 0.9 + 0.26 * len(points)))
@@ -65,7 +65,8 @@ def _dots(axis: Any, lines: Sequence[Line], metric: str) -> None:
         if line["goal"] is not None:
             axis.plot(line["goal"], place, "|", color=OKABE_ITO[1], markersize=12, markeredgewidth=2)
     axis.set_yticks(range(len(lines)), [line["case"] for line in reversed(lines)])
-    axis.set_xlabel(f"{metric.replace('_', ' ')} ({lines[0]['unit']})")
+    unit = "" if lines[0]["unit"] in (metric, "0..1") else f" ({lines[0]['unit']})"
+    axis.set_xlabel(metric.replace("_", " ") + unit)
     axis.grid(axis="x", alpha=0.25)
 
 
