@@ -12,10 +12,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-
 from medprm_hf.errors import DataError
 from medprm_hf.evaluation.table import Row, Score, Table, image_hash
 from medprm_hf.ids import stable_seed
@@ -24,6 +20,7 @@ from medprm_hf.labels.calibration import logits
 from medprm_hf.labels.scaling import best_threshold, fit_temperature
 from medprm_hf.schema import Label
 from medprm_hf.text.answers import normalise
+from medprm_hf.together import Together
 
 MIN_STEPS = 50
 """With fewer labelled development steps than this nothing is fitted."""
@@ -114,15 +111,12 @@ def split(rows: Sequence[Row], share: float, seed: int = 0) -> tuple[list[int], 
 
 def parts(rows: Sequence[Row]) -> list[int]:
     """Number of the part of each row, [rows]: rows of one part share a question, an image or a group in the end."""
-    keys: dict[str, int] = {}
-    ends: list[tuple[int, int]] = []
-    for place, row in enumerate(rows):
-        for name in keys_of(row) or [f"row:{place}"]:
-            ends.append((place, len(rows) + keys.setdefault(name, len(keys))))
-    size = len(rows) + len(keys)
-    a, b = np.array(ends, int).reshape(-1, 2).T
-    graph = coo_array((np.ones(len(a)), (a, b)), shape=(size, size))
-    return [int(own) for own in connected_components(graph, directed=False)[1][: len(rows)]]
+    together = Together()
+    keys = [keys_of(row) or [f"row:{place}"] for place, row in enumerate(rows)]
+    for own in keys:
+        together.join(*own)
+    numbers: dict[str, int] = {}
+    return [numbers.setdefault(together.root(own[0]), len(numbers)) for own in keys]
 
 
 def keys_of(row: Row) -> list[str]:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 
 from medprm_hf.ids import content_hash, stable_seed
 from medprm_hf.imaging.perceptual import PerceptualIndex
+from medprm_hf.together import Together
 
 SPLITS = ("train", "development", "test")
 SHARES = {"train": 0.9, "development": 0.05, "test": 0.05}
@@ -26,7 +27,7 @@ class Components:
 
     def __init__(self, distance: int | None) -> None:
         """`distance`: bits of 64 up to which two images look the same; None: images are compared by bytes only."""
-        self._parent: dict[str, str] = {}
+        self._together = Together()
         self._looks: dict[int, str] = {}
         self._index = None if distance is None else PerceptualIndex(distance)
         self._of: dict[str, str] = {}
@@ -41,19 +42,19 @@ class Components:
         shared.append(f"t:{content_hash(normal(asked), picture)}")
         self._of[question] = key
         for other in shared:
-            self._union(other, key)
+            self._together.join(other, key)
 
     def join(self, one: str, other: str) -> None:
         """Two questions that belong together for another reason."""
-        self._union(self._of[one], self._of[other])
+        self._together.join(self._of[one], self._of[other])
 
     def root(self, question: str) -> str:
         """Name of the component that a question stands in; the same for all of it."""
-        return self._find(self._of[question])
+        return self._together.root(self._of[question])
 
     def members(self) -> Iterator[tuple[str, str]]:
         """(question, root) in the order in which they came."""
-        return ((question, self._find(key)) for question, key in self._of.items())
+        return ((question, self._together.root(key)) for question, key in self._of.items())
 
     def _twin(self, look: int, name: str) -> str:
         if self._index is None:
@@ -61,17 +62,6 @@ class Components:
         if look not in self._looks:
             self._looks[look] = self._index.twin(name, look) or name
         return self._looks[look]
-
-    def _find(self, key: str) -> str:
-        root = key
-        while (above := self._parent.setdefault(root, root)) != root:
-            root = above
-        while self._parent[key] != root:
-            self._parent[key], key = root, self._parent[key]
-        return root
-
-    def _union(self, one: str, other: str) -> None:
-        self._parent[self._find(other)] = self._find(one)
 
 
 def normal(text: str) -> str:

@@ -17,6 +17,7 @@ from medprm_hf.ids import content_hash, stable_seed
 from medprm_hf.imaging.perceptual import PerceptualIndex, picture_hash
 from medprm_hf.stages.base import Row
 from medprm_hf.text.duplicates import twins
+from medprm_hf.together import Together
 
 STRICTNESS = {"train": 0, "development": 1, "test": 2}
 """Where two splits claim one component, the later of these keeps it."""
@@ -51,7 +52,7 @@ class Groups:
     """Union-find over groups, images and texts."""
 
     def __init__(self, distance: int | None) -> None:
-        self._parent: dict[str, str] = {}
+        self._together = Together()
         self._index = PerceptualIndex(distance) if distance is not None else None
         self._looks: dict[str, str] = {}
         self._texts: list[_Asked] = []
@@ -61,10 +62,10 @@ class Groups:
         """One more question, its image taken in."""
         name, group = row["question_id"], "g:" + own_group(row)
         self._rows.append((name, group, row.get("split")))
-        self._find(group)
+        self._together.root(group)
         look = self._look(row)
         if look:
-            self._union(group, "i:" + look)
+            self._together.join(group, "i:" + look)
         shown = " ".join([row["question"] or "", *(row.get("options") or ())])
         told = [row.get("clinical_context") or "", *(turn["text"] for turn in row.get("turns") or ())]
         context = " ".join(told)  # consultations end in the same question: what was said before tells them apart
@@ -76,11 +77,11 @@ class Groups:
         same = self._same_questions()
         group_of = {name: group for name, group, _ in self._rows}
         for name, first in same.items():
-            self._union(group_of[name], group_of[first.name])
-        roots = {name: self._find(group) for name, group, _ in self._rows}
+            self._together.join(group_of[name], group_of[first.name])
+        roots = {name: self._together.root(group) for name, group, _ in self._rows}
         names: dict[str, str] = {}
         for _, group, _ in self._rows:
-            root = self._find(group)
+            root = self._together.root(group)
             names[root] = min(names.get(root, group), group)
         wishes: dict[str, str] = {}
         for name, _, wish in self._rows:
@@ -115,17 +116,6 @@ class Groups:
                     if _alike(asked_of[index].shown, asked_of[first].shown):
                         same[asked_of[index].name] = asked_of[first]
         return same
-
-    def _find(self, key: str) -> str:
-        root = key
-        while (above := self._parent.setdefault(root, root)) != root:
-            root = above
-        while self._parent[key] != root:
-            self._parent[key], key = root, self._parent[key]
-        return root
-
-    def _union(self, one: str, other: str) -> None:
-        self._parent[self._find(other)] = self._find(one)
 
 
 def split_of(root: str, shares: dict[str, float], seed: int = 0) -> str:

@@ -21,6 +21,7 @@ from medprm_hf.ids import bytes_hash, stable_seed
 from medprm_hf.imaging.load import load_image
 from medprm_hf.scoring.layout import Case, Laid, Layout, Prefix
 from medprm_hf.specs_train import TrainSpec
+from medprm_hf.together import Together
 from medprm_hf.training.targets import Targets, is_hard_negative, targets_of
 
 Row = Mapping[str, Any]
@@ -78,20 +79,13 @@ def parted(rows: Sequence[Row], share: float, seed: int = 0) -> tuple[list[Row],
 
 def hold_back(rows: Sequence[Row], share: float, seed: int = 0) -> tuple[list[Row], list[Row]]:
     """(training, development): whole questions with all that share their image or group, about `share` of the rows."""
-    leader: dict[str, str] = {}
-
-    def find(name: str) -> str:
-        while leader.setdefault(name, name) != name:
-            leader[name] = name = leader[leader[name]]
-        return name
-
+    together = Together()
     keys = [_keys(row, place) for place, row in enumerate(rows)]
     for own in keys:
-        for other in own[1:]:
-            leader[find(other)] = find(own[0])
+        together.join(*own)
     parts: dict[str, list[Row]] = {}
     for row, own in zip(rows, keys, strict=True):
-        parts.setdefault(find(own[0]), []).append(row)
+        parts.setdefault(together.root(own[0]), []).append(row)
     order = sorted(parts.values(), key=lambda part: stable_seed(seed, "development", *_keys(part[0], 0)))
     training: list[Row] = []
     development: list[Row] = []

@@ -7,7 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "medprm_hf"
 FLOORS = (
-    ("errors", "ids"),
+    ("errors", "ids", "together"),
     ("schema", "registry"),
     ("text", "imaging", "hub"),
     ("labels",),
