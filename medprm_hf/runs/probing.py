@@ -86,6 +86,9 @@ def probe(spec: str) -> Probed:
         found.problem = str(error)
         return found
     failed = _failure(first)
+    if failed is not None and failed.kind == "not_phantom":  # nothing is asked over a network: it is there
+        found.answers, found.learnt = True, ("simulated: it judges questions of the phantom world, from their truth",)
+        return found
     if failed is not None:
         found.problem = f"{failed.kind}: {failed.message}"
         return found

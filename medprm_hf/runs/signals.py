@@ -62,6 +62,10 @@ class Comparison:
         for name, signal in self._signals.items():
             self._said[name].add(signal(row))
 
+    def holds(self, names: Sequence[str]) -> bool:
+        """Whether any of these questions is among the compared ones."""
+        return any(name in self._questions for name in names)
+
     def table(self, others: Sequence[Row]) -> list[dict[str, Any]]:
         """The table, prior first; `others` are solutions of other questions, for the prior."""
         overlap = self._questions.keys() & {row["question_id"] for row in others}

@@ -32,22 +32,33 @@ rows = [{**row, "step_scores": [0.9 if right == "+" else 0.2 for right in row["l
 path = Path("b.parquet")
 """
 CARD = {"maintainer": "The guide", "contact": "prm@example.org", "motivation": "To try it.", "citation": "none"}
+BEFOREHAND = {
+    "evaluation.md": [
+        "medprm score test.jsonl --model phantom:prm --out their.scores.jsonl",
+        "cp their.scores.jsonl orm.scores.jsonl",
+    ],
+    "publishing.md": ["medprm eval --model runs/demo/prm --data test.jsonl --out runs/eval/prm"],
+    "space.md": ["medprm publish runs/demo --to org/medmm-prm --card card.yaml --public"],
+}
+"""What was typed before a page begins, for its slow blocks."""
 NAMES = {"hub.md": "hybrid", "runs.md": "mine", "reviewing.md": "x", "costs.md": "followup"}
 """What recipe.yaml's run is called where the page calls it otherwise than demo."""
 
 
-def questions(folder: Path, count: int = 12) -> None:
+def questions(folder: Path, split: str = "train", count: int = 12) -> None:
     """questions.jsonl with images, and questions.csv without."""
     from medprm_hf.loading import open_source
 
-    (folder / "images").mkdir(parents=True)
+    (folder / "images").mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
-    for number, row in enumerate(open_source("phantom", split="train", n=count)):
-        image = f"images/{number}.png"
+    for number, row in enumerate(open_source("phantom", split=split, n=count)):
+        image = f"images/{split}-{number}.png"
         (folder / image).write_bytes(row["image"]["bytes"])
         known = {name: row[name] for name in ("question", "options", "answer_index")}
-        rows.append({"question_id": f"q{number}", "image": image, "source": "mine", "license": "CC0-1.0"} | known)
-        rows[-1] |= {"question": f"{row['question']} Case {number}.", "modality": "phantom_axial"}
+        rows.append(
+            {"question_id": f"{split}-{number}", "image": image, "source": "mine", "license": "CC0-1.0"} | known
+        )
+        rows[-1] |= {"question": f"{row['question']} Case {split} {number}.", "modality": "phantom_axial"}
     (folder / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     with (folder / "questions.csv").open("w", newline="") as out:
         writer = csv.DictWriter(out, ["question", "options", "answer"])
@@ -83,16 +94,20 @@ def base(folder: Path, url: str) -> Path:
     from medprm_hf.recipe import parse
     from medprm_hf.runs.commands import build_run
 
-    questions(folder)
+    questions(folder, "test")
     here = Path.cwd()
     os.chdir(folder)
     try:
+        build_run(Path("runs/unseen"), parse(recipe("unseen", url)))
+        for name in ("test.jsonl", "dev.jsonl", "medqa.solutions.jsonl"):
+            write(read("runs/unseen"), name, "raw-json")
+        shutil.rmtree("runs/unseen")
+        questions(folder)
         build_run(Path("runs/demo"), parse(recipe("demo", url)))
         shutil.copytree(checkpoint("prm"), "runs/demo/prm")
         shutil.copytree(checkpoint("prm"), "prm")
-        shutil.copy("images/0.png", "xray.png")
-        for name in ("solutions.jsonl", "test.jsonl", "dev.jsonl", "medqa.solutions.jsonl"):
-            write(read("runs/demo"), name, "raw-json")
+        shutil.copy("images/train-0.png", "xray.png")
+        write(read("runs/demo"), "solutions.jsonl", "raw-json")
         for step, name in enumerate(("mine.jsonl", "more.jsonl")):
             write([_corrected(row, step) for row in islice(read("runs/demo"), 6)], name, "raw-json")
         for name in ("theirs.jsonl", "their.jsonl", "prm.jsonl"):
@@ -114,23 +129,6 @@ def _corrected(row: dict[str, Any], step: int) -> dict[str, Any]:
     return row | {"labels": labels}
 
 
-def _scored(folder: Path) -> None:
-    """Somebody's scores of test.jsonl, in the form of `medprm score`."""
-    from medprm_hf.scoring.commands import score
-
-    for name in ("their", "orm"):
-        score(folder / "test.jsonl", "phantom:prm", folder / f"{name}.scores.jsonl")
-
-
-def _evaluated(folder: Path) -> None:
-    """runs/eval/prm, as `medprm eval` leaves it."""
-    import subprocess
-    import sys
-
-    words = ["eval", "--model", "runs/demo/prm", "--data", "test.jsonl", "--out", "runs/eval/prm"]
-    subprocess.run([sys.executable, "-m", "medprm_hf.cli", *words], cwd=folder, check=True)
-
-
 def _processbench(number: int) -> dict[str, Any]:
     wrong = number % 2
     return {
@@ -140,7 +138,7 @@ def _processbench(number: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def stage(made: Path, folder: Path, page: str, url: str, depth: str) -> Path:
+def stage(made: Path, folder: Path, page: str, url: str) -> Path:
     """A copy of the base for one page."""
     shutil.copytree(made, folder)
     name = NAMES.get(page, "demo")
@@ -151,12 +149,11 @@ def stage(made: Path, folder: Path, page: str, url: str, depth: str) -> Path:
         (folder / "recipe.yaml").write_text(yaml.safe_dump(priced))
     if page == "sources.md":
         local_sources(folder)
-    if page == "evaluation.md" and depth == "all":
-        _scored(folder)
-    if page == "publishing.md" and depth == "all":
-        _evaluated(folder)
     if page == "training.md":
         shutil.rmtree(folder / "prm")
+        shutil.rmtree(folder / "runs/demo/prm")
+    if page in BEFOREHAND:
+        (folder / "before.sh").write_text("\n".join(BEFOREHAND[page]))
     if page in ("building.md", "README.md", "using.md", "tour.md"):
         for file in ("recipe.yaml", "before.py"):
             (folder / file).unlink()

@@ -60,7 +60,7 @@ def walk(pages: list[Path], depth: str, tmp_path: Path, hub: TestHub, repo: str)
     results.touch()
     with model_server() as url:
         made = base(tmp_path / "base", url)
-        pairs = [f"{page}={stage(made, tmp_path / page.stem, page.name, url, depth)}" for page in pages]
+        pairs = [f"{page}={stage(made, tmp_path / page.stem, page.name, url)}" for page in pages]
         puts = [f"7860=>{free_port()}", f"8080=>{free_port()}", f"http://127.0.0.1:8000/v1=>{url}"]
         puts += [f"http://127.0.0.1:8001/v1=>{url}", f"openai:my-model=>openai:my-model?base_url={url}"]
         puts += [f'"openai:gpt-4o-mini"=>"openai:gpt-4o-mini?base_url={url}"', f"org/medmm-prm 3=>{repo} 1"]

@@ -53,6 +53,12 @@ class Walker:
         if codes != expected:
             raise AssertionError(f"exit codes {codes} of {block.commands}, not {expected}")
 
+    def beforehand(self) -> None:
+        """Types what the folder's before.sh says was typed before the page."""
+        file = self.folder / "before.sh"
+        for line in file.read_text().splitlines() if file.is_file() else ():
+            subprocess.run(self._put(line), shell=True, check=True)
+
     def _put(self, text: str) -> str:
         for old, new in self.puts.items():
             text = text.replace(old, new)
@@ -145,6 +151,8 @@ def main() -> None:
         os.chdir(folder)
         walker = Walker(folder, dict(put.split("=>", 1) for put in asked.put), asked.own_process)
         try:
+            if asked.depth == "all":
+                walker.beforehand()
             _walk_page(page, walker, asked.depth, asked.results.resolve())
         finally:
             walker.stop()

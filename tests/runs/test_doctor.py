@@ -121,3 +121,8 @@ def test_extras_and_keys(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     said = capsys.readouterr().out
     assert "yes HF_TOKEN" in said
     assert "SECRET" not in said
+
+
+def test_a_simulated_judge_is_there_though_it_judges_phantom_questions_only() -> None:
+    found = probe("simulated-judge:error=0.15")
+    assert found.answers and found.problem is None and "simulated" in found.learnt[0]
