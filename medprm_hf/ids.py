@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 import orjson
@@ -35,6 +36,15 @@ def _written(parts: Sequence[Part]) -> bytes:
 def bytes_hash(data: bytes) -> str:
     """SHA-256 of bytes, 64 hex characters: the `image_sha256` column."""
     return hashlib.sha256(data).hexdigest()
+
+
+def files_hash(files: Iterable[Path], length: int = 16) -> str:
+    """Hex digest of the names and contents of files, in that order; `length` hex characters."""
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as content:
+            digest.update(f"{file.name}\0".encode() + hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()[:length]
 
 
 def stable_seed(*parts: Part) -> int:

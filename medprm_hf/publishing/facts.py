@@ -41,8 +41,9 @@ def dataset_facts(
     written: Mapping[str, Mapping[str, Written]],
     said: Mapping[str, Any],
     repo: str | None = None,
+    digests: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Everything that `dataset.md.j2` asks for."""
+    """Everything that `dataset.md.j2` asks for; `digests` are of each config's files."""
     material = plan.material
     known = {**material.facts.get("published", {}).get("said", {}), **said}
     run, report = material.facts.get("run", {}), material.facts.get("report", {})
@@ -57,7 +58,8 @@ def dataset_facts(
         "collection": known.get("collection") or _collection(plan, summary),
         "limits": known.get("limits") or "", "citation": known.get("citation") or citation(name, repo),
         "cost": known.get("cost") or _cost(report or run), "summary": summary, "states": STATES,
-        "configs": [{"config": CONFIGS[c], "splits": parts} for c in CONFIGS if (parts := written.get(c))],
+        "configs": [{"config": CONFIGS[c], "splits": parts, "digest": (digests or {}).get(c)}
+                    for c in CONFIGS if (parts := written.get(c))],
         "licences": sorted({licence_of(one["license"]).hub for one in summary["sources"]}),
         "size": next((word for most, word in SIZES if summary["rows"] < most), "n>1M"),
         "tags": [*TAGS, *(["simulated"] if made_up else [])],

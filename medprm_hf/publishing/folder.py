@@ -20,6 +20,7 @@ from typing import Any
 
 from medprm_hf import formats
 from medprm_hf.errors import ConfigError, StoreError
+from medprm_hf.ids import files_hash
 from medprm_hf.publishing.card import gaps, render
 from medprm_hf.publishing.configs import CONFIGS
 from medprm_hf.publishing.facts import dataset_facts
@@ -80,7 +81,10 @@ def build_folder(
     _benchmark(out, written)
     summary = tally.summary()
     draw(summary, out)
-    facts = dataset_facts(plan, summary, written, said, repo)
+    # They stand in the card since `load_dataset` keeps what it has loaded of a local folder by its card's text alone:
+    # without them, a folder that was published again would load as it was before.
+    digests = {name: files_hash(sorted((out / "data" / name).glob("*.parquet"))) for name in written}
+    facts = dataset_facts(plan, summary, written, said, repo, digests)
     for name in gaps(facts):
         plan.findings.add("card", "warning", f"the card says nothing of its {name}", "", f"give {name}: in --card FILE")
     (out / "README.md").write_text(render("dataset.md.j2", facts), encoding="utf-8")

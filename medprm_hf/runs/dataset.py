@@ -13,7 +13,6 @@ happened on the way. Held in memory is one group and one shard. The folder appea
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from medprm_hf.ids import files_hash
 from medprm_hf.runs.pipeline import Run
 from medprm_hf.runs.shards import schema_of, write_text
 from medprm_hf.runs.tables import rows_of
@@ -83,11 +83,7 @@ def write_dataset(run: Run, unsolved: Unsolved = lambda row: None) -> int:
 def digest_of(folder: Path) -> str:
     """A hash of the files' content. It stands in the card because `load_dataset` keeps what it has loaded of a local
     folder by the text of its card alone: without it, a run that was built again would load as it was before."""
-    digest = hashlib.sha256()
-    for file in sorted(folder.glob("*.parquet")):
-        with file.open("rb") as content:
-            digest.update(hashlib.file_digest(content, "sha256").digest())
-    return digest.hexdigest()[:16]
+    return files_hash(sorted(folder.glob("*.parquet")))
 
 
 def solved_tables(run: Run, unsolved: Unsolved) -> Iterator[pa.Table]:

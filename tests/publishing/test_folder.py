@@ -184,6 +184,20 @@ def test_a_folder_of_ours_is_written_again(tmp_path: Path) -> None:
     assert len(load(tmp_path / "out")["train"]) == 4
 
 
+def test_a_folder_that_was_published_again_loads_its_new_rows(tmp_path: Path) -> None:
+    """`load_dataset` keeps what it has loaded of a folder by its card's text, which one label does not change."""
+    content, made = rows(4), wish(tmp_path)
+    publish(table(tmp_path, content), None, out=tmp_path / "out", wish=made)
+    before = load(tmp_path / "out", split="test")["labels"]
+    assert before == [["+", "+", "+"], ["+", "-", "-"]]
+    for one in content:  # as many of each, so that no figure of the card tells
+        if one["question_id"] == "q3":
+            one["labels"] = ["+", "+", "+"] if one["labels"][1] == "-" else ["+", "-", "-"]
+    publish(table(tmp_path, content), None, out=tmp_path / "out", wish=made)
+    assert load(tmp_path / "out", split="test")["labels"] == before[::-1]
+    assert [one["label"] for one in load(tmp_path / "out", "steps", split="test")] == list("+--+++")
+
+
 def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years of work")
