@@ -179,17 +179,17 @@ class Figures:
         """One object a figure, goals judged."""
         goals = self._goals()
         found = [
-            _line(case, metric, float(np.mean(v)), f"mean of {len(v)} seeds, {min(v):.4f} to {max(v):.4f}",
-                  *goals.pop((case, metric), (None, None)))
+            _line(case, metric, float(np.mean(v)), *goals.pop((case, metric), (None, None)),
+                  range=[round(min(v), 4), round(max(v), 4)])
             for (case, metric), v in self.values.items()
         ]  # fmt: skip
         for case, kinds in self.recall.items():
-            found += [_line(case, f"recall_{k}", h / n, f"of {n:.0f} wrong steps") for k, (h, n) in kinds.items()]
+            found += [_line(case, f"recall_{k}", h / n, n=int(n)) for k, (h, n) in kinds.items()]
             judge = self.recall[case.split("/")[0] + "/judge"]
             margins = [h / n - judge[k][0] / judge[k][1] for k, (h, n) in kinds.items() if n >= 100]
             if "label_model" in case:
                 goal = (0.0, min(margins) >= 0) if "+100" in case and case.startswith(f"{MAIN}/") else (None, None)
-                found.append(_line(case, "recall_margin", min(margins), "lowest over kinds", *goal))
+                found.append(_line(case, "recall_margin", min(margins), *goal))
         return found
 
     def _goals(self) -> dict[tuple[str, str], tuple[float, bool]]:
@@ -215,10 +215,12 @@ class Figures:
 
 
 def _line(
-    case: str, metric: str, value: float, unit: str, goal: float | None = None, holds: bool | None = None
+    case: str, metric: str, value: float, goal: float | None = None, holds: bool | None = None, **more: Any
 ) -> dict[str, Any]:
+    """One figure; `range`: least and greatest of the seeds; `n`: wrong steps behind a recall."""
     holds = None if holds is None else bool(holds)
-    return {"case": case, "metric": metric, "value": round(value, 4), "unit": unit, "goal": goal, "holds": holds}
+    return {"case": case, "metric": metric, "value": round(value, 4), "unit": "share", "goal": goal, "holds": holds,
+            **more}  # fmt: skip
 
 
 def signals(world: World, prior: Any, judge: str, figures: Figures) -> None:
@@ -298,7 +300,8 @@ def main() -> None:
             print(json.dumps(line), flush=True)
         else:
             held = {True: "holds", False: "MISSED", None: ""}[line["holds"]]
-            print(f"{line['case']:48} {line['metric']:22} {line['value']:8.4f} {line['unit']} {held}")
+            low_high = " to ".join(f"{end:.4f}" for end in line.get("range", ()))
+            print(f"{line['case']:48} {line['metric']:22} {line['value']:8.4f} {low_high} {held}")
 
 
 if __name__ == "__main__":

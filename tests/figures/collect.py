@@ -7,6 +7,7 @@ A line of `docs/figures/results.jsonl` is one figure:
      "commit": "1a2b3c4", "machine": "2 cores, 7.8 GiB, x86_64, Python 3.12.3", "date": "2026-11-21T10:02Z",
      "seeds": [0], "load": [1.2, 1.9], "seconds": 41.0}
 
+`range` is the least and the greatest of the seeds, `n` the number of things behind a share, where a benchmark says so.
 A benchmark that failed, or could not run here, has one line with `failed` (the reason) in place of any figure: what it
 had printed before is not kept. `commit` is the last one that changed code; `+`: with uncommitted changes.
 """
@@ -163,7 +164,8 @@ def figures_of(output: str) -> list[Line]:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
             raise Unusable(f"printed {value!r} as the value of {line['case']} {line['metric']}")
         own = {name: line[name] for name in FIGURE}
-        found.append(own | {"interval": line.get("interval")} | ({"seeds": line["seeds"]} if "seeds" in line else {}))
+        more = {name: line[name] for name in ("seeds", "range", "n") if name in line}
+        found.append(own | {"interval": line.get("interval")} | more)
     if not found:
         raise Unusable("printed no figure")
     return found

@@ -29,11 +29,11 @@ python -m tests.figures --only evidence    # one of them
 ```
 
 A run that was stopped goes on: what is measured for this code is kept. **Goal** is what the project asks of a figure at
-its full size; quick sizes have wider intervals and may miss what full ones reach. Intervals are 95 %. A figure without
-one is a single measurement. † : the load average was above {busy:g} while it was measured (other work on the same
-cores), which lengthens times and lowers rates, and leaves counts and shares as they are. A benchmark that failed, or
-that the machine lacked something for, says so and has no number. The phantom world, its judges and its experts are
-**simulated**; nothing here was measured on patients.
+its full size; quick sizes have wider intervals and may miss what full ones reach. Intervals are 95 %; "(seeds)" is the
+range over seeds; a figure with neither is a single measurement. † : the load average was above {busy:g} while it was
+measured (other work on the same cores), which lengthens times and lowers rates, and leaves counts and shares as they
+are. A benchmark that failed, or that the machine lacked something for, says so and has no number. The phantom world,
+its judges and its experts are **simulated**; nothing here was measured on patients.
 """
 
 
@@ -106,9 +106,13 @@ def _is_named(metric: str, patterns: Sequence[str]) -> bool:
 
 def _row(line: Line, mark: str) -> str:
     share = line["unit"] in SHARES
-    low_high = "" if not line["interval"] else " to ".join(number(edge, share) for edge in line["interval"])
+    ends, several = line["interval"] or (), line.get("range") or (0, 0)
+    low_high = " to ".join(number(edge, share) for edge in ends)
+    if not ends and several[0] != several[1]:
+        low_high = f"{number(several[0], share)} to {number(several[1], share)} (seeds)"
     goal = "" if line["goal"] is None else number(line["goal"], share)
-    holds = {True: "yes", False: "no", None: ""}[line["holds"]]
+    missed = "no (quick size)" if line["size"] == "quick" else "no"
+    holds = {True: "yes", False: missed, None: ""}[line["holds"]]
     value = number(line["value"], share) + ("" if share else f" {line['unit']}")
     case = str(line["case"]).replace("|", "/")
     return f"| {case} | {line['metric']} | {value}{mark} | {low_high} | {goal} | {holds} |"

@@ -148,6 +148,10 @@ def test_a_row_says_goal_interval_and_load() -> None:
     assert "| a | m | 0.500 † | 0.400 to 0.600 | 0.450 | yes |" in shown
     assert "12,345 rows" in shown and "load 1 to 3.4 †" in shown and "seeds 0" in shown
     assert "†" not in page.section(job, [line_of()])
+    assert "| no (quick size) |" in page.section(job, [line_of(goal=0.9, holds=False)])
+    assert "| no |" in page.section(job, [line_of(goal=0.9, holds=False, size="full")])
+    assert "0.400 to 0.600 (seeds)" in page.section(job, [line_of(range=[0.4, 0.6])])
+    assert "(seeds)" not in page.section(job, [line_of(range=[0.5, 0.5])]), "one seed has no range"
 
 
 def test_the_long_run_is_shown_where_it_succeeded() -> None:
