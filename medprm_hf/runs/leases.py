@@ -122,7 +122,6 @@ class Leases:
         self._clock: Path | None = None
 
     def __enter__(self) -> Leases:
-        self.folder.mkdir(parents=True, exist_ok=True)
         member = self.claim(f"{MEMBER}{self.me.owner}")
         self._clock = member.file if member else None
         self._thread.start()
@@ -144,7 +143,10 @@ class Leases:
         number = 1 + max((generation(file) for file in there), default=0)
         file = self.folder / f"{name}.{number}"
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)  # who left last has taken it along
             handle = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+        except FileNotFoundError:
+            return self.claim(name)
         except FileExistsError:
             return None
         with os.fdopen(handle, "w", encoding="utf-8") as opened:

@@ -1,10 +1,10 @@
-"""The books of a run on Ray: one actor beside the driver keeps journal and ledger, and every task asks it.
+"""The books of a run on Ray: one actor beside the driver keeps journal and ledger, and every worker asks it.
 
     keeper = open_keeper(ray, run_directory)                  on the driver's machine
-    with using(distant_books(keeper, budget, prices)): …      in a task, on whatever machine
+    with using(distant_books(keeper, budget, prices)): …      in a worker, on whatever machine
 
 So the run's directory need not be seen by the other machines, there is one journal (SQLite may not be written over a
-network), what one task was answered no other asks again, and the budget counts what all of them spend.
+network), what one worker was answered no other asks again, and the budget counts what all of them spend.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Keeper:
 
 
 class Wire:
-    """A task's end of the line to the keeper."""
+    """A worker's end of the line to the keeper."""
 
     def __init__(self, ray: Any, keeper: Any) -> None:
         self._ray, self._keeper = ray, keeper
@@ -112,7 +112,7 @@ class DistantLedger(Ledger):
 
 
 def distant_books(ray: Any, keeper: Any, budget: float | None, prices: Mapping[str, Any] | None) -> Books:
-    """Books for one task."""
+    """Books for one shard."""
     wire = Wire(ray, keeper)
     return Books(DistantJournal(wire), Meter(budget, PriceTable(extra=prices), DistantLedger(wire)), os.getpid())
 

@@ -2,14 +2,17 @@
 
     build_on_ray(run, "local", cpus=1, gpus=0, progress=print)
 
-One Ray task a shard. The driver reads the shard's batch, a task anywhere makes the stage's columns of it, the driver
-keeps them with their marker, and what a stage learns from the whole run the driver learns: the same calls in the same
-order as `Run.do_shard`, so files are equal byte for byte, and a run may be begun on Ray and go on without it. A task
-whose worker or machine dies is done again elsewhere; what it had been answered is in the journal (`ray_books.py`).
+As many actors as the cluster has places, each given a shard at a time. The driver reads the shard's batch, an actor
+makes the stage's columns of it, the driver keeps them with their marker, and what a stage learns from the whole run the
+driver learns: the same calls in the same order as `Run.do_shard`, so files are equal byte for byte, and a run may be
+begun on Ray and go on without it. A shard whose actor or machine dies is done again elsewhere; what it had been
+answered is in the journal (`ray_books.py`).
 
-Why tasks, and not `ray.data.Dataset.map_batches`: Ray Data cuts blocks by its own sizes and has no marker for each, so
-a shard could neither be resumed nor paid for once; an exception in one block ends the whole dataset; images come as
-bare structs and features are lost. Here a shard is pickled as it is, images as the bytes that they were.
+Why actors, and not tasks: a model in the worker stays loaded, and waiting for the journal gives no CPU away (Ray would
+start another process for each wait). Why not `ray.data.Dataset.map_batches`: Ray Data cuts blocks by its own sizes and
+has no marker for each, so a shard could neither be resumed nor paid for once; an exception in one block ends the whole
+dataset; images come as bare structs and features are lost. Here a shard is pickled as it is, images as the bytes that
+they were.
 
 Each machine needs medprm-hf of the same version, and what the recipe names by path (a model, an index).
 """
@@ -17,9 +20,11 @@ Each machine needs medprm-hf of the same version, and what the recipe names by p
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import yaml
@@ -34,9 +39,7 @@ from medprm_hf.runs.work import work_on
 from medprm_hf.stages.base import Batch, Stage
 
 RETRIES = 5
-"""Times that a shard is done again because its worker died."""
-AHEAD = 2
-"""Shards that are handed out for each that can be worked on at once: the next is there when one ends."""
+"""Times that a shard is done again because its worker died, and that a worker which does not start is tried again."""
 
 
 def build_on_ray(run: Run, address: str | None, cpus: float, gpus: float, progress: Progress) -> int:
@@ -50,24 +53,35 @@ def build_on_ray(run: Run, address: str | None, cpus: float, gpus: float, progre
     """
     with run.opened(), _cluster(address) as ray, kept(ray, run.directory) as keeper:
         count = run.read_source(progress)
-        task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=RETRIES, scheduling_strategy="SPREAD")(_work)
-        places = _places(ray, cpus, gpus)
-        errand = _Errand(run, ray, task, ray.put(_prices(run)), keeper, places * AHEAD)
+        actor = ray.remote(num_cpus=cpus, num_gpus=gpus, scheduling_strategy="SPREAD")(_Worker)
+        errand = _Errand(run, ray, partial(actor.remote, keeper, run.recipe.budget, _prices(run)))
+        for _ in range(_places(ray, cpus, gpus)):
+            errand.hire()
         return sum(errand.stage(index, count, progress) for index in range(len(run.stages)))
 
 
-def _work(keeper: Any, stage: Stage, batch: Batch, budget: float | None, prices: Mapping[str, Any] | None) -> Any:
-    """The task: columns and marker of a shard, or the error that the driver is to raise."""
-    import ray
+class _Worker:
+    """The actor: works on one shard after the other; models that it has opened stay open."""
 
-    books = distant_books(ray, keeper, budget, prices)
-    try:
-        with using(books):
-            return work_on(stage, batch)
-    except MedPRMError as error:
-        return error
-    finally:
-        books.meter.close()
+    def __init__(self, keeper: Any, budget: float | None, prices: Mapping[str, Any] | None) -> None:
+        self._given = keeper, budget, prices
+
+    def ready(self) -> bool:
+        """Answers once the actor has a place."""
+        return True
+
+    def work(self, stage: Stage, batch: Batch) -> Any:
+        """Columns and marker of a shard, or the error that the driver is to raise."""
+        import ray
+
+        books = distant_books(ray, *self._given)
+        try:
+            with using(books):
+                return work_on(stage, batch)
+        except MedPRMError as error:
+            return error
+        finally:
+            books.meter.close()
 
 
 @dataclass
@@ -76,32 +90,38 @@ class _Errand:
 
     run: Run
     ray: Any
-    task: Any
-    prices: Any
-    keeper: Any
-    window: int
-    _out: dict[Any, tuple[int, str]] = field(default_factory=dict)
-    """Shard and fingerprint of each task that is under way."""
+    engage: Callable[[], Any]
+    """Makes an actor; it starts when the cluster has a place for it."""
+    _starting: dict[Any, Any] = field(default_factory=dict)
+    """Actors by what tells that they are ready."""
+    _free: list[Any] = field(default_factory=list)
+    _out: dict[Any, tuple[int, str, Any]] = field(default_factory=dict)
+    """Shard, fingerprint and actor of each work that is under way."""
+    _deaths: Counter[tuple[int, int]] = field(default_factory=Counter)
+    """By stage and shard; -1 for actors that did not start."""
+
+    def hire(self) -> None:
+        """Engages one more actor."""
+        actor = self.engage()
+        self._starting[actor.ready.remote()] = actor
 
     def stage(self, index: int, count: int, progress: Progress) -> int:
         """One stage; raises after all that is under way has come back and is kept."""
         name, stage = str(self.run.stages[index].name), self.run.taught(index)
-        todo, wrong, pending = self.run.todo(index), list[MedPRMError](), list[PendingError]()
-        done = count - len(todo)
+        waiting, wrong, pending = deque(self.run.todo(index)), list[MedPRMError](), list[PendingError]()
+        todo, done, sent = len(waiting), count - len(waiting), self.ray.put(stage)
         progress(name, done, count)
-        sent, waiting = self.ray.put(stage), iter(todo)
         while True:
-            if not wrong:
-                wrong += _stopped()
-            if not wrong:
-                self._hand_out(index, sent, waiting)
-            if not self._out:
+            wrong += [] if wrong else _stopped()
+            while not wrong and waiting and self._free:
+                self._hand_out(index, sent, waiting.popleft())
+            if not self._out and (wrong or not waiting):
                 break
-            for error in self._take_in(index):
-                if isinstance(error, PendingError):  # its batch is submitted: so may the other shards' be
-                    pending.append(error)
-                elif error is not None:
-                    wrong.append(error)
+            for outcome in self._take_in(index, waiting):
+                if isinstance(outcome, PendingError):  # its batch is submitted: so may the other shards' be
+                    pending.append(outcome)
+                elif outcome is not None:
+                    wrong.append(outcome)
                 else:
                     done += 1
                     progress(name, done, count)
@@ -109,23 +129,25 @@ class _Errand:
             raise wrong[0]
         if pending:
             raise PendingError(f"{name}: {len(pending)} of {count} shards wait for batches. {pending[0]}", "batch")
-        return len(todo)
+        return todo
 
-    def _hand_out(self, index: int, stage: Any, waiting: Iterator[int]) -> None:
-        while len(self._out) < self.window and (number := next(waiting, None)) is not None:
-            fingerprint, batch = self.run.order(index, number)
-            ref = self.task.remote(self.keeper, stage, batch, self.run.recipe.budget, self.prices)
-            self._out[ref] = (number, fingerprint)
+    def _hand_out(self, index: int, stage: Any, number: int) -> None:
+        fingerprint, batch = self.run.order(index, number)
+        actor = self._free.pop()
+        self._out[actor.work.remote(stage, batch)] = (number, fingerprint, actor)
 
-    def _take_in(self, index: int) -> Iterator[MedPRMError | None]:
-        """Keeps what has come back; gives None for each shard, or what went wrong."""
-        ready, _ = self.ray.wait(list(self._out), num_returns=1, timeout=1.0)
+    def _take_in(self, index: int, waiting: deque[int]) -> Iterator[MedPRMError | None]:
+        """Keeps what has come back; gives None for each shard that is done, or what went wrong."""
+        ready, _ = self.ray.wait([*self._out, *self._starting], num_returns=1, timeout=1.0)
         for ref in ready:
-            number, fingerprint = self._out.pop(ref)
+            number, fingerprint, actor = self._out.pop(ref) if ref in self._out else (-1, "", self._starting.pop(ref))
             try:
                 found = self.ray.get(ref)
             except self.ray.exceptions.RayError as error:
-                yield self._lost(index, number, error)
+                yield from self._lost(index, number, error, waiting)
+                continue
+            self._free.append(actor)
+            if number < 0:
                 continue
             if isinstance(found, MedPRMError):
                 yield found
@@ -134,16 +156,21 @@ class _Errand:
             self.run.keep(index, number, columns, {"fingerprint": fingerprint, **marker})
             yield None
 
-    def _lost(self, index: int, number: int, error: Exception) -> MedPRMError:
-        """What to say of a shard that Ray gave up."""
+    def _lost(self, index: int, number: int, error: Exception, waiting: deque[int]) -> Iterator[MedPRMError]:
+        """An actor died: another is engaged, and its shard waits again; unless that has happened too often."""
         cause = getattr(error, "cause", None)
-        if isinstance(cause, Exception) and not isinstance(cause, MedPRMError):
+        if isinstance(cause, Exception):
             raise cause from error  # a bug: with its own traceback, as the local runner would show it
+        self._deaths[index, number] += 1
+        self.hire()
+        if self._deaths[index, number] <= RETRIES:
+            waiting.extendleft([number] if number >= 0 else [])
+            return
         said = str(error).strip().splitlines()[0]
-        return StoreError(
-            f"{self.run.stages[index].name}, shard {number}: its Ray worker died {RETRIES + 1} times ({said}). What is "
-            f"finished is kept; give a shard more memory (shard_questions, --ray-cpus), then medprm resume "
-            f"{self.run.directory} --runner ray"
+        what = f"{self.run.stages[index].name}, shard {number}: its" if number >= 0 else "a"
+        yield StoreError(
+            f"{what} Ray worker died {RETRIES + 1} times ({said}). What is finished is kept; give a shard more memory "
+            f"(shard_questions, --ray-cpus), then medprm resume {self.run.directory} --runner ray"
         )
 
 

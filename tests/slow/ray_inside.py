@@ -17,9 +17,9 @@ from typing import Any
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 from medprm_hf.recipe import Recipe, load
-from medprm_hf.runs.commands import build_run, console
+from medprm_hf.runs.finish import finish
 from medprm_hf.runs.pipeline import Run
-from medprm_hf.runs.ways import Way
+from medprm_hf.runs.ways import Way, at_work
 from tests.slow import killing
 
 ON_RAY = Way(runner="ray", ray_address="auto")
@@ -31,7 +31,6 @@ def main(recipe: Recipe, folder: Path) -> None:
     import ray
     from ray.cluster_utils import Cluster
 
-    console.file = open(os.devnull, "w")  # noqa: SIM115 - the process ends with it
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     ray.init(address=cluster.address, log_to_driver=False, logging_level="error")
     case("one", ray, folder, recipe)
@@ -51,7 +50,10 @@ def case(name: str, ray: Any, folder: Path, recipe: Recipe, disturb: Any = None)
     thread = threading.Thread(target=lambda: said.append(disturb() if disturb else None))
     thread.start()
     began = time.perf_counter()
-    build_run(folder / name, recipe, way=ON_RAY)
+    run = Run.open(folder / name, recipe)
+    with at_work(run, ON_RAY) as work:
+        work.build(lambda *_: None)
+        finish(run)
     seconds = round(time.perf_counter() - began, 1)
     thread.join()
     asked = [name for _, name in killing.log_lines(log)]

@@ -17,7 +17,9 @@ import pytest
 import yaml
 
 from medprm_hf.recipe import load
-from medprm_hf.runs.commands import build_run
+from medprm_hf.runs.finish import finish
+from medprm_hf.runs.pipeline import Run
+from medprm_hf.runs.ways import at_work
 from tests.slow import killing
 
 pytestmark = pytest.mark.slow
@@ -34,7 +36,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict
         pytest.skip("no network namespace here: unshare -rn is not permitted")
     folder = tmp_path_factory.mktemp("ray")
     recipe = folder / "recipe.yaml"
-    recipe.write_text(yaml.safe_dump(killing.phantom_recipe(questions=24, ms=6, shard=3), sort_keys=False))
+    recipe.write_text(yaml.safe_dump(killing.phantom_recipe(questions=16, ms=6, shard=2), sort_keys=False))
     killing.plugin(folder / "plugin")
     settings = {
         "PYTHONPATH": os.pathsep.join((str(folder / "plugin"), str(ROOT))),
@@ -44,14 +46,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder / "plugin")
         patch.setenv(killing.LOG, str(folder / "log-local"))
-        build_run(folder / "local", load(recipe))
+        run = Run.open(folder / "local", load(recipe))
+        with at_work(run) as work:
+            work.build(lambda *_: None)
+            finish(run)
     done = subprocess.run(
         [*LOOPBACK, sys.executable, "-m", "tests.slow.ray_inside", str(recipe), str(folder)],
         cwd=ROOT,
         env={**os.environ, **settings},
         capture_output=True,
         text=True,
-        timeout=550,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout + done.stderr[-4000:]
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
