@@ -11,6 +11,8 @@ bytes a name (scipy's DisjointSet holds four).
 
 from __future__ import annotations
 
+from medprm_hf.ids import Part, stable_seed
+
 
 class Together:
     """Disjoint sets of names; a name that was never joined stands alone."""
@@ -31,3 +33,13 @@ class Together:
         while self._above[name] != root:  # the next way up is short
             self._above[name], name = root, self._above[name]
         return root
+
+
+def split_by_hash(shares: dict[str, float], *parts: Part) -> str:
+    """The split that `parts` fall into by their stable hash; `shares` add up to 1 (the last takes what is left)."""
+    at = stable_seed(*parts) / (1 << 63)
+    for name, share in shares.items():
+        at -= share
+        if at < 0:
+            return name
+    return next(reversed(shares))

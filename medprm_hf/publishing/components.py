@@ -11,9 +11,9 @@ Held per question are names and hashes only, some 300 bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from medprm_hf.ids import content_hash, stable_seed
+from medprm_hf.ids import content_hash
 from medprm_hf.imaging.perceptual import PerceptualIndex
 from medprm_hf.together import Together
 
@@ -67,14 +67,3 @@ class Components:
 def normal(text: str) -> str:
     """A text without case and repeated blanks."""
     return " ".join(text.casefold().split())
-
-
-def split_by_hash(names: Iterable[str], shares: dict[str, float] | None = None) -> str:
-    """The split of a component by a stable hash of its smallest question."""
-    shares = shares or SHARES
-    at = stable_seed("published split", min(names)) / (1 << 63)
-    for name, share in shares.items():
-        at -= share
-        if at < 0:
-            return name
-    return next(iter(shares))

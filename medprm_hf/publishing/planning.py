@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from medprm_hf.formats.marks import domain
 from medprm_hf.ids import content_hash
-from medprm_hf.publishing.components import SPLITS, Components, split_by_hash
+from medprm_hf.publishing.components import SHARES, SPLITS, Components
 from medprm_hf.publishing.findings import Findings
 from medprm_hf.publishing.merging import is_contributed
 from medprm_hf.publishing.opening import Material, Row
@@ -23,6 +23,7 @@ from medprm_hf.publishing.pictures import PERSONAL, Looker
 from medprm_hf.publishing.policy import Policy, Preparer, is_bare
 from medprm_hf.publishing.rows import RowCheck
 from medprm_hf.text.duplicates import twins
+from medprm_hf.together import split_by_hash
 
 MIX = {"radiology": 4, "pathology": 3, "clinical": 3}
 """Shares of the benchmark's domains (M15)."""
@@ -152,7 +153,7 @@ def _decide(plan: Plan, asked: dict[str, Asked], strict: Components, loose: Comp
     parts = _parts(loose)
     for names in parts.values():
         wishes = {asked[name].split for name in names} - {None}
-        fallback = split_by_hash(names)
+        fallback = split_by_hash(SHARES, "published split", min(names))
         for name in names:
             own = None if plan.policy.resplit else asked[name].split
             plan.split[name] = own or (fallback if plan.policy.resplit or not wishes else sorted(map(str, wishes))[0])

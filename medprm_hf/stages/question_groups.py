@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from medprm_hf.ids import content_hash, stable_seed
+from medprm_hf.ids import content_hash
 from medprm_hf.imaging.perceptual import PerceptualIndex, picture_hash
 from medprm_hf.stages.base import Row
 from medprm_hf.text.duplicates import twins
@@ -116,16 +116,6 @@ class Groups:
                     if _alike(asked_of[index].shown, asked_of[first].shown):
                         same[asked_of[index].name] = asked_of[first]
         return same
-
-
-def split_of(root: str, shares: dict[str, float], seed: int = 0) -> str:
-    """The split of a component by a stable hash of its name; `shares` add up to 1."""
-    at = stable_seed("split", seed, root) / (1 << 63)
-    for name, share in shares.items():
-        at -= share
-        if at < 0:
-            return name
-    return next(reversed(shares))
 
 
 def place_of(name: str, seed: int) -> float:

@@ -25,12 +25,13 @@ from medprm_hf.schema import written_by
 from medprm_hf.specs import QuestionsSpec
 from medprm_hf.stages.base import Batch, Row, columns_of, rows_of
 from medprm_hf.stages.question_checks import drop_reason, hold_reason
-from medprm_hf.stages.question_groups import STRICTNESS, Groups, own_group, place_of, split_of
+from medprm_hf.stages.question_groups import STRICTNESS, Groups, own_group, place_of
 from medprm_hf.stages.question_mix import Ticket, check_mix, left_out, limits_of
 from medprm_hf.stages.question_verdicts import settle
 from medprm_hf.stages.question_writing import lacks_question, write_questions
 from medprm_hf.text.domains import domain_of
 from medprm_hf.text.identifiers import mask
+from medprm_hf.together import split_by_hash
 
 SETTLED = ("question", "turns", "options", "answer", "answer_index", "clinical_context", "difficulty")
 """Source columns that are given on as the questions stage leaves them."""
@@ -121,7 +122,7 @@ class Questions(QuestionsSpec):
         return f"written: by {writer['model']}, nobody has looked at it" if self.hold_written and writer else None
 
     def _drawn(self, root: str) -> str:
-        return split_of(root, self.splits, self.seed) if self.splits else "train"
+        return split_by_hash(self.splits, "split", self.seed, root) if self.splits else "train"
 
     def _place_reason(self, row: Row, split: str, known: dict[str, Any]) -> str | None:
         """Why a question that could be asked has no place in the run."""

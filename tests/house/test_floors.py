@@ -7,8 +7,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / "medprm_hf"
 FLOORS = (
-    ("errors", "ids", "together"),
-    ("schema", "registry"),
+    ("errors", "ids"),
+    ("schema", "registry", "together"),
     ("text", "imaging", "hub"),
     ("labels",),
     ("specs", "specs_labels", "specs_report", "specs_train"),

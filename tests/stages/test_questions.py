@@ -14,9 +14,9 @@ from PIL import Image
 from medprm_hf.errors import ConfigError
 from medprm_hf.loading import complete_row
 from medprm_hf.stages.base import Learner
-from medprm_hf.stages.question_groups import split_of
 from medprm_hf.stages.questions import Questions
 from medprm_hf.text.domains import domain_of
+from medprm_hf.together import split_by_hash
 
 Row = dict[str, Any]
 OPTIONS = ["pneumonia", "effusion", "normal"]
@@ -157,7 +157,7 @@ def test_nothing_that_hangs_together_stands_in_two_splits() -> None:
     counts = [sum(found[f"a{n}"][2] == split for n in range(40)) for split in shares]
     assert counts[0] > 15 and min(counts) >= 3
     assert result(rows[::-1], splits=shares, image_distance=4) == {name: found[name] for name in reversed(found)}
-    drawn = [split_of(f"p{n}", shares) for n in range(3000)]
+    drawn = [split_by_hash(shares, "split", 0, f"p{n}") for n in range(3000)]
     assert [drawn.count(split) / 3000 for split in shares] == pytest.approx([0.6, 0.2, 0.2], abs=0.03)
 
 
