@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medprm_hf.errors import DataError
+from medprm_hf.formats.parquet import batches
 
 Bits = NDArray[np.bool_]
 
@@ -108,7 +109,7 @@ def build(files: Sequence[Path]) -> Index:
             with pq.ParquetFile(file) as opened:
                 there = set(opened.schema_arrow.names)
                 wanted = [name for name in (*NAMED, *STEP_COLUMNS, *FLAG_COLUMNS) if name in there]
-                parts += [_part(batch, vocabulary) for batch in opened.iter_batches(BATCH, columns=wanted)]
+                parts += [_part(batch, vocabulary) for batch in batches(opened, BATCH, wanted)]
         except (pa.ArrowException, OSError) as error:
             raise DataError(f"{file.name} cannot be read ({error}): fetch or build it again") from error
     return _joined(parts, vocabulary)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from medprm_hf.app import table_index
 from medprm_hf.errors import ConfigError, DataError
 from medprm_hf.formats.base import Problem
-from medprm_hf.formats.parquet import parquet_files, parquet_rows
+from medprm_hf.formats.parquet import batches, parquet_files, parquet_rows
 
 LISTED = (
     "question_id", "solution_id", "question", "modality", "difficulty", "source", "steps", "labels", "review_labels",
@@ -146,7 +146,7 @@ class Table:
         for file in self.files:
             with pq.ParquetFile(file) as opened:
                 names = [name for name in SEARCHED if name in opened.schema_arrow.names]
-                for batch in opened.iter_batches(table_index.BATCH, columns=names):
+                for batch in batches(opened, table_index.BATCH, names):
                     hits = np.zeros(batch.num_rows, bool)
                     for name in names:
                         matched = pc.match_substring(batch.column(name), text, ignore_case=True)

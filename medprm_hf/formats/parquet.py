@@ -16,6 +16,7 @@ from medprm_hf.formats.base import Problem
 from medprm_hf.formats.versions import check_version, migrated, version_of
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
 _MAGIC = b"PAR1"
@@ -50,16 +51,16 @@ def parquet_rows(files: list[Path]) -> Iterator[dict[str, Any] | Problem]:
             with pq.ParquetFile(file) as table:
                 version = version_of(table.schema_arrow)
                 check_version(version, str(file))
-                for row in _rows(table):
-                    number += 1
-                    yield migrated(row, version)
+                for batch in batches(table):
+                    for row in batch.to_pylist():
+                        number += 1
+                        yield migrated(row, version)
         except (pa.ArrowException, OSError) as error:
             message = f"{file} is damaged ({error}); the {number} rows before are kept: fetch or build it again"
             yield Problem(number + 1, None, "broken_parquet", message, "")
 
 
-def _rows(table: pq.ParquetFile) -> Iterator[dict[str, Any]]:
-    """Row group by row group: `iter_batches` over a whole file reads ahead without bound."""
+def batches(table: pq.ParquetFile, rows: int = _ROWS, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Some rows at a time, row group by row group: `iter_batches` over a whole file reads ahead without bound."""
     for group in range(table.num_row_groups):
-        for batch in table.iter_batches(_ROWS, row_groups=[group]):
-            yield from batch.to_pylist()
+        yield from table.iter_batches(rows, row_groups=[group], columns=columns)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from medprm_hf.errors import DataError
+from medprm_hf.formats.parquet import batches
 from medprm_hf.hub import HubRepo
 from medprm_hf.ids import content_hash
 from medprm_hf.imaging.perceptual import PerceptualIndex
@@ -118,6 +119,6 @@ def _step_rows(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     for file in sorted(folder.glob("*.parquet")):
         split = file.name.partition("-")[0]
         with pq.ParquetFile(file) as table:
-            for batch in table.iter_batches(batch_size=2000, columns=_COLUMNS):
+            for batch in batches(table, 2000, _COLUMNS):
                 for row in batch.to_pylist():
                     yield split, row

@@ -168,10 +168,12 @@ def _parquet(file: Path, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     import pyarrow.parquet as parquet
 
     number = 0
-    for batch in parquet.ParquetFile(file).iter_batches(batch_size=4096):
-        for row in batch.to_pylist():
-            number += 1
-            yield f"{name}:{number}", row
+    with parquet.ParquetFile(file) as table:
+        for group in range(table.num_row_groups):  # `iter_batches` over the whole file reads ahead without bound
+            for batch in table.iter_batches(batch_size=4096, row_groups=[group]):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"{name}:{number}", row
 
 
 def _take(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 from medprm_hf.errors import DataError
+from medprm_hf.formats.parquet import batches
 
 SUFFIXES = (".parquet", ".jsonl", ".json", ".csv", ".tsv")
 _CHUNK = 1 << 20
@@ -67,7 +68,7 @@ def _parquet(file: Path) -> Iterator[dict[str, Any]]:
 
     try:
         with pq.ParquetFile(file) as table:
-            for batch in table.iter_batches(batch_size=64):
+            for batch in batches(table):
                 yield from batch.to_pylist()
     except pa.ArrowException as error:
         raise DataError(f"{file} is no Parquet, or damaged: {error}") from error
