@@ -33,7 +33,8 @@ class ReviewSettings(Protocol):
     """What of the Space's settings matters here."""
 
     @property
-    def blind(self) -> bool: ...  # noqa: D102
+    def blind(self) -> bool:
+        """Whether reviewers see signals after their answer only."""
 
 
 class ReviewRoute(Careful):

@@ -30,7 +30,24 @@ console = Console(soft_wrap=True)
 
 
 def build_run(directory: Path, recipe: Recipe, hub: HubTarget | None = None, way: Way = ALONE) -> dict[str, Any]:
-    """Builds a run, then writes dataset, exports and report; gives the report. `hub`: with checkpoints there."""
+    """Builds a run, or goes on with it, then writes dataset, exports and report.
+
+    Args:
+        directory: of the run; made where it is missing.
+        recipe: what to do; a recipe that differs from an earlier one's redoes only what depends on the change.
+        hub: where checkpoints go and come from; None keeps everything here.
+        way: whether other processes work on the run too.
+
+    Returns:
+        The report, as in `report.json`: plain values.
+
+    Raises:
+        ConfigError: the recipe cannot work.
+        BudgetError: the money is spent; what is paid for is kept.
+        PendingError: a provider's batch is under way.
+        StoreError: the directory cannot be used.
+        BackendError: nothing gets through to a model.
+    """
     run = Run.open(directory, recipe)
     if hub is not None:
         bring(directory, hub, _say_plain)

@@ -31,6 +31,9 @@ rows = [{**row, "step_scores": [0.9 if right == "+" else 0.2 for right in row["l
         for row in medprm_hf.read("runs/demo")]
 path = Path("b.parquet")
 """
+EVIDENCE = [
+    {"id": "own#1", "text": "Solid nodules above 8 mm: PET-CT.", "source": "own", "license": "CC0-1.0", "score": 1.0}
+]
 CARD = {"maintainer": "The guide", "contact": "prm@example.org", "motivation": "To try it.", "citation": "none"}
 BEFOREHAND = {
     "evaluation.md": [
@@ -100,7 +103,7 @@ def base(folder: Path, url: str) -> Path:
     try:
         build_run(Path("runs/unseen"), parse(recipe("unseen", url)))
         for name in ("test.jsonl", "dev.jsonl", "medqa.solutions.jsonl"):
-            write(read("runs/unseen"), name, "raw-json")
+            write(({**row, "evidence": EVIDENCE} for row in read("runs/unseen")), name, "raw-json")
         shutil.rmtree("runs/unseen")
         questions(folder)
         build_run(Path("runs/demo"), parse(recipe("demo", url)))

@@ -19,7 +19,11 @@ from tests.docs.kinds import found
 DOCS = ROOT / "docs"
 TROUBLE = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
 KINDS = found()
-REFERENCED = re.findall(r"^::: (\S+)$", (DOCS / "reference.md").read_text(encoding="utf-8"), re.MULTILINE)
+_REFERENCE = (DOCS / "reference.md").read_text(encoding="utf-8")
+REFERENCED = [
+    f"{name}.{member}" if member else name
+    for name, member in re.findall(r"^::: (\S+)$(?:\n +options:\n +members: \[(\w+)\])?", _REFERENCE, re.MULTILINE)
+]
 MEANT = {
     "failures": "Failures of single requests",
     "hub": "The Hub",
