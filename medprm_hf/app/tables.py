@@ -188,5 +188,8 @@ def _from_hub(name: str) -> list[Path]:
         raise ConfigError(
             f"there is no {name!r}: name a run, a dataset's folder, a Parquet file, or a Hub id (ORG/NAME)"
         )
-    folder = Path(HF_HOME) / "medprm" / "datasets" / name.replace("/", "--")
-    return sorted(file for file in HubRepo(name).snapshot(folder, under="data") if file.suffix == ".parquet")
+    repo, folder = HubRepo(name), Path(HF_HOME) / "medprm" / "datasets" / name.replace("/", "--")
+    # Of what medprm-hf has published only the solutions are rows as we show them: the other configs repeat them.
+    published = any(file.startswith("data/solutions/") for file in repo.files(under="data"))
+    under = "data/solutions" if published else "data"
+    return sorted(file for file in repo.snapshot(folder, under=under) if file.suffix == ".parquet")

@@ -2,6 +2,7 @@
 
 parquet_files(Path("runs/demo"))                 ->  [Path("runs/demo/dataset/data/train-00000-of-00001.parquet")]
 parquet_files(Path("runs/demo/dataset"))         ->  the same
+parquet_files(Path("published"))                 ->  data/solutions/{development,test,train}-*.parquet, no other config
 parquet_files(Path("train-00000.parquet"))       ->  [Path("train-00000.parquet")]
 parquet_files(Path("steps.jsonl"))               ->  []
 """
@@ -22,8 +23,11 @@ if TYPE_CHECKING:
 _MAGIC = b"PAR1"
 _ROWS = 64
 """Rows held at once; their images are bytes in memory."""
-_FOLDERS = ("dataset/data", "data", ".")
-"""Where a run, a dataset and a plain folder have their files."""
+_SOLUTIONS = "solutions"
+_SPLITS = ("train", "development", "test")
+_FOLDERS = ("dataset/data", "data", f"data/{_SOLUTIONS}", ".", _SOLUTIONS)
+"""Where a run, a dataset, a published folder and a plain one have their files; of a published folder's configs only
+`solutions` is our table (publishing/folder.py), the others say the same again in other words."""
 
 
 def parquet_files(path: Path) -> list[Path]:
@@ -51,13 +55,25 @@ def parquet_rows(files: list[Path]) -> Iterator[dict[str, Any] | Problem]:
             with pq.ParquetFile(file) as table:
                 version = version_of(table.schema_arrow)
                 check_version(version, str(file))
+                split = published_split(file)
                 for batch in batches(table):
                     for row in batch.to_pylist():
                         number += 1
-                        yield migrated(row, version)
+                        yield with_split(migrated(row, version), split)
         except (pa.ArrowException, OSError) as error:
             message = f"{file} is damaged ({error}); the {number} rows before are kept: fetch or build it again"
             yield Problem(number + 1, None, "broken_parquet", message, "")
+
+
+def published_split(file: Path) -> str | None:
+    """The split that a published file's name tells (`solutions/test-00000.parquet`); None of any other file."""
+    split = file.name.partition("-")[0]
+    return split if file.parent.name == _SOLUTIONS and split in _SPLITS else None
+
+
+def with_split(row: dict[str, Any], split: str | None) -> dict[str, Any]:
+    """The row, of that split where it names none itself."""
+    return {**row, "split": split} if split and not row.get("split") else row
 
 
 def batches(table: pq.ParquetFile, rows: int = _ROWS, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from medprm_hf.errors import ConfigError, DataError, ImageError
 from medprm_hf.formats import read
+from medprm_hf.formats.parquet import batches, parquet_files, published_split, with_split
 from medprm_hf.formats.versions import check_version, migrated, version_of
 from medprm_hf.ids import bytes_hash, stable_seed
 from medprm_hf.imaging.load import load_image
@@ -30,7 +31,8 @@ Row = Mapping[str, Any]
 def read_rows(source: str | Path) -> Iterator[dict[str, Any]]:
     """Rows of a run's directory, of a dataset folder, or of any file that `medprm_hf.read` reads.
 
-    Rows with `keep` false are left out. ConfigError where there is nothing of the kind.
+    Of a published folder these are its solutions, all splits of them. Rows with `keep` false are left out.
+    ConfigError where there is nothing of the kind.
     """
     path = Path(source)
     rows = _parquet(path) if path.is_dir() or path.suffix == ".parquet" else read(path)
@@ -43,15 +45,16 @@ def _parquet(path: Path) -> Iterator[dict[str, Any]]:
     import pyarrow.parquet as parquet
 
     folder = path / "dataset" if (path / "dataset").is_dir() else path
-    files = [path] if path.is_file() else sorted(folder.rglob("*.parquet"))
+    files = [path] if path.is_file() else parquet_files(path) or sorted(folder.rglob("*.parquet"))
     if not files:
         raise ConfigError(f"{path} holds no dataset/ and no parquet file: build the run first, or name another file")
     for file in files:
-        table = parquet.ParquetFile(file)
-        version = version_of(table.schema_arrow)
-        check_version(version, str(file))
-        for batch in table.iter_batches(batch_size=256):
-            yield from (migrated(row, version) for row in batch.to_pylist())
+        split = published_split(file)
+        with parquet.ParquetFile(file) as table:
+            version = version_of(table.schema_arrow)
+            check_version(version, str(file))
+            for batch in batches(table):
+                yield from (with_split(migrated(row, version), split) for row in batch.to_pylist())
 
 
 HELD_OUT = ("test", "benchmark")

@@ -19,6 +19,7 @@ from medprm_hf.publishing.policy import Policy
 from medprm_hf.publishing.publish import Wish, publish
 from medprm_hf.publishing.tables import Tables
 from medprm_hf.schema import SCHEMA_VERSION
+from medprm_hf.training.data import parted, read_rows
 from tests.publishing.tables import picture, reviewed, row, rows, table, wish
 
 
@@ -151,6 +152,28 @@ def test_the_same_rows_give_the_same_bytes_and_what_is_published_can_be_publishe
     assert (tmp_path / "again" / "benchmark" / "cases.json").read_bytes() == (
         folder / "benchmark/cases.json"
     ).read_bytes()
+
+
+@pytest.mark.parametrize("below", [".", "data", "data/solutions"])
+def test_reading_and_training_take_the_solutions_alone(folder: Path, below: str) -> None:
+    found = list(formats.read(folder / below))
+    assert sorted(one["solution_id"] for one in found) == [f"q{n}-s{i}" for n in range(8) for i in (0, 1)]
+    assert [one["solution_id"] for one in read_rows(folder / below)] == [one["solution_id"] for one in found]
+    training, development, said = parted(found, 0.2)
+    assert ({one["split"] for one in training}, {one["split"] for one in development}) == ({"train"}, {"development"})
+    assert said[0] == "left alone: 6 rows of the test split"
+
+
+def test_a_split_that_the_table_does_not_name_is_that_of_its_file(folder: Path, tmp_path: Path) -> None:
+    there = tmp_path / "data" / "solutions"
+    there.mkdir(parents=True)
+    for file in (folder / "data" / "solutions").iterdir():
+        pq.write_table(pq.read_table(file).drop(["split"]), there / file.name)
+    splits = [one["split"] for one in formats.read(tmp_path)]
+    assert {split: splits.count(split) for split in splits} == {"train": 6, "development": 4, "test": 6}
+    assert splits == [one["split"] for one in read_rows(tmp_path)]
+    pq.write_table(pq.read_table(next(there.glob("test-*"))), tmp_path / "test-00000.parquet")
+    assert all("split" not in one for one in formats.read(tmp_path / "test-00000.parquet"))  # no folder of ours
 
 
 def test_another_schema_version_is_refused_or_completed(folder: Path, tmp_path: Path) -> None:
