@@ -40,7 +40,7 @@ BEFOREHAND = {
         "medprm score test.jsonl --model phantom:prm --out their.scores.jsonl",
         "cp their.scores.jsonl orm.scores.jsonl",
     ],
-    "publishing.md": ["medprm eval --model runs/demo/prm --data test.jsonl --out runs/eval/prm"],
+    "publishing.md": ["medprm eval --model runs/demo/prm --data test.jsonl --threshold 0.5 --out runs/eval/prm"],
     "space.md": ["medprm publish runs/demo --to org/medmm-prm --card card.yaml --public"],
 }
 """What was typed before a page begins, for its slow blocks."""

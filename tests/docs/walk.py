@@ -15,6 +15,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -85,8 +86,9 @@ class Walker:
         if not line.startswith("python"):
             self.stop()  # a page's servers share a port
         line = line.partition(" #")[0].strip()
-        port = next(port for word, port in PORTS.items() if line.startswith(word))
-        self.servers.append(started(line if "--port" in line else f"{line} --port {self._put(port)}"))
+        port = self._put(next(port for word, port in PORTS.items() if line.startswith(word)))
+        _until_free(int(port))
+        self.servers.append(started(line if "--port" in line else f"{line} --port {port}"))
 
     def stop(self) -> None:
         """Ends what serves."""
@@ -94,6 +96,16 @@ class Walker:
             os.killpg(server.pid, signal.SIGTERM)
             server.wait(30)
         self.servers = []
+
+
+def _until_free(port: int) -> None:
+    """Waits until nobody listens there any more: a server that is ending answers for a moment longer."""
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        with socket.socket() as one:
+            if one.connect_ex(("127.0.0.1", port)) != 0:
+                return
+        time.sleep(0.2)
 
 
 def _is_offered(line: str) -> int:
