@@ -122,4 +122,6 @@ def number(value: float, share: bool = False) -> str:
     """Three decimals of a share and of what is small, one or none of what is large."""
     if not share and float(value).is_integer():
         return f"{int(value):,}"
+    if 0 < abs(value) < 0.0005:
+        return f"{value:.1e}"
     return f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}"
