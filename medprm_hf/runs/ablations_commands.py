@@ -53,7 +53,7 @@ def resized(spec: Ablations, settings: Sequence[str]) -> Ablations:
 def table(found: Sequence[Outcome]) -> Table:
     """Every variant beside the first of its group."""
     title = "step labels against the truth (phantom world; judge and expert are simulated)"
-    shown = Table(title=title, caption=CAPTION, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shown = Table(title=title, caption=CAPTION, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for heading in ("variant", "F1", "95 % interval", "less the first", "said", "loc.", "cost"):
         shown.add_column(heading, justify="left" if heading == "variant" else "right", no_wrap=True)
     group = ""
@@ -69,7 +69,7 @@ def table(found: Sequence[Outcome]) -> Table:
             _range(one.difference_interval, "+.2f"),
             _number(one.labelled, ".2f"),
             _number(one.location_recall, ".2f"),
-            _number(one.rollouts, ".1f"),
+            _number(one.rollouts, ".0f"),
         )
     return shown
 
