@@ -19,7 +19,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
 from medprm_hf.app.access import Access
-from medprm_hf.app.exporting import Exports, check_format, formats, told
+from medprm_hf.app.exporting import Exports, check_format, formats, tidy, told
 from medprm_hf.app.routing import Careful, Refusal, json_body
 from medprm_hf.app.settings import AppSettings
 from medprm_hf.app.tables import Tables
@@ -36,7 +36,10 @@ def router(settings: AppSettings, tables: Tables | None = None, exports: Exports
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        tidy()
+        forgetting = asyncio.create_task(_forgets(written))
         yield
+        forgetting.cancel()
         written.close()
 
     routes = APIRouter(prefix=PATH, route_class=Careful, lifespan=lifespan)
@@ -80,6 +83,13 @@ def router(settings: AppSettings, tables: Tables | None = None, exports: Exports
         return JSONResponse(await asyncio.to_thread(proposed, settings.hub_repo, job.file, who.name))
 
     return routes
+
+
+async def _forgets(written: Exports) -> None:
+    """Once a minute, so that a file goes when its time is over though nobody writes another."""
+    while True:
+        await asyncio.sleep(60)
+        await asyncio.to_thread(written.forget)
 
 
 def check_public(found: dict[str, str] | None) -> None:

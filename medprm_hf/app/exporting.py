@@ -15,8 +15,10 @@ import shutil
 import tempfile
 import threading
 import time
+import weakref
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,9 @@ APPROVAL = (
 """Columns that say whether a solution is approved."""
 STAYS = 900.0
 """Seconds that a written file waits to be fetched."""
+LEFT = 86_400.0
+"""Seconds after which the folder of a server that was killed is taken away by the next."""
+_PREFIX = "medprm-export-"
 AT_ONCE = 2
 """Files that are written at the same time."""
 _QUIET = {"image_sha256", "image_notes", "errors", "extra", "question_status", "question_reason"}
@@ -151,10 +156,15 @@ class Job:
 
 
 class Exports:
-    """Writes exports into a folder of its own, and forgets each after a while."""
+    """Writes exports into a temporary folder of its own, made at the first, and forgets each after a while.
+
+    The folder goes with `close`, and at the latest when the process ends; what a killed one left, with the next.
+    """
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="medprm-export-"))
+        self._folder: Path | None = None
+        self._taken_away: list[weakref.finalize[Any, Any]] = []
+        self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
         self._room = threading.BoundedSemaphore(AT_ONCE)
 
@@ -177,10 +187,10 @@ class Exports:
         if not self._room.acquire(blocking=False):
             raise Refusal(503, "busy", f"{AT_ONCE} exports are being written: try again in a moment", wait=10)
         try:
-            self._forget()
+            self.forget()
             key = uuid4().hex
-            folder = self.folder / key
-            folder.mkdir(parents=True)
+            folder = self._own() / key
+            folder.mkdir()
             file = folder / file_name(name)
             found: dict[str, str] | None = {} if public else None
             rows = rows_of(table, only, join) if found is None else scanned(rows_of(table, only, join), found)
@@ -198,15 +208,33 @@ class Exports:
             raise Refusal(404, "gone", "this file is gone: write it again")
         return found
 
-    def _forget(self) -> None:
+    def _own(self) -> Path:
+        """The folder, for nobody else to read; made anew where somebody tidied it away."""
+        with self._lock:
+            if self._folder is None or not self._folder.is_dir():
+                tidy()
+                self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+                self._taken_away.append(weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True))
+            return self._folder
+
+    def forget(self) -> None:
+        """Takes away what has waited long enough."""
         for name, job in list(self._jobs.items()):
-            if time.monotonic() - job.at > STAYS:
-                del self._jobs[name]
+            if time.monotonic() - job.at > STAYS and self._jobs.pop(name, None) is not None:
                 shutil.rmtree(job.file.parent, ignore_errors=True)
 
     def close(self) -> None:
         """Takes everything away."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for take_away in self._taken_away:
+            take_away()
+
+
+def tidy() -> None:
+    """Takes away folders that servers left here which were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # somebody else's, or just gone
+            if time.time() - folder.lstat().st_mtime > LEFT:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _plain(report: Any) -> dict[str, Any]:

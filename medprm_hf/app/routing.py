@@ -15,10 +15,13 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
 
 from medprm_hf.errors import BackendError, ConfigError, DataError, ImageError, MedPRMError
 from medprm_hf.ids import content_hash
 
+GONE = 499
+"""Status, for the access log alone, of a request whose sender went away (as nginx counts them)."""
 _log = logging.getLogger(__name__)
 
 
@@ -46,6 +49,8 @@ class Careful(APIRoute):
                 return await handler(request)
             except (MedPRMError, Refusal) as error:
                 return refused(error)
+            except ClientDisconnect:  # a page that was closed while it sent: nobody reads what is answered
+                return Response(status_code=GONE)
             except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
                 name = content_hash(repr(error), length=8)
                 _log.exception("%s failed (%s)", request.url.path, name)

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
+import tempfile
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -118,3 +123,31 @@ def test_files_are_forgotten_after_a_while(table: Table, exports: Exports, monke
     monkeypatch.setattr("medprm_hf.app.exporting.STAYS", -1.0)
     exports.write(table, "steps-jsonl", images=False)
     assert not first.file.exists()
+
+
+def test_nothing_is_left_when_the_server_stops_and_what_a_killed_one_left_goes(
+    small_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left, running, foreign = (tmp_path / name for name in ("medprm-export-old", "medprm-export-new", "medprm-other"))
+    for folder in (left, running, foreign):
+        (folder / "job").mkdir(parents=True)
+    for folder in (left, foreign):
+        os.utime(folder, (time.time() - 90_000,) * 2)
+    app = FastAPI()
+    app.include_router(export_api.router(AppSettings(datasets=(str(small_dataset),))))
+    with TestClient(app) as client:
+        assert {path.name for path in tmp_path.iterdir()} == {running.name, foreign.name}
+        assert client.post("/export/api/write", json={"format": "steps-jsonl", "images": False}).status_code == 200
+        (own,) = set(tmp_path.iterdir()) - {running, foreign}
+        assert own.stat().st_mode & 0o777 == 0o700 and list(own.glob("*/steps.jsonl"))
+    assert {path.name for path in tmp_path.iterdir()} == {running.name, foreign.name}
+
+
+def test_a_process_that_just_ends_leaves_nothing(tmp_path: Path) -> None:
+    code = "from medprm_hf.app.exporting import Exports; own = Exports(); print(own._own())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert done.stdout.startswith(str(tmp_path)) and not list(tmp_path.iterdir())
