@@ -144,6 +144,13 @@ class Reading(Protocol):
     held: list[Any]
     """Records of a solution that is not complete yet."""
 
+    blank: dict[str, Any]
+    """A row with every carried column null: `{**reading.blank, …}` is `row` without a call."""
+
+    def asked(self, shown: str) -> tuple[str, list[str], str | None]:
+        """`split_question`, which the solutions of one question share."""
+        ...
+
     def row(self, **columns: Any) -> dict[str, Any]:
         """A row with every carried column null but those given."""
         ...

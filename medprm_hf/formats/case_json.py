@@ -22,7 +22,6 @@ from medprm_hf.formats.marks import (
     WRONG,
     answer_place,
     shown_question,
-    split_question,
     step_labels,
 )
 
@@ -110,7 +109,7 @@ class CaseJSON(Format):
         if not steps:
             raise Refused("no_steps", "solution_steps is empty", "solution_steps")
         told, gold = record.get("metadata") or {}, record.get("gold_standard") or {}
-        question, options, _ = split_question(record["question"])
+        question, options, _ = reading.asked(record["question"])
         row = reading.row(question=question, options=options, answer=gold.get("diagnosis"))
         row.update(
             modality=record.get("modality"), difficulty=told.get("difficulty"), source=told.get("source"),

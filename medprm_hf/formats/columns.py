@@ -33,7 +33,10 @@ def getter(names: Sequence[str]) -> Getter:
     """A function that takes those values out of a row, always as a tuple."""
     if len(names) > 1:
         return itemgetter(*names)
-    return lambda row: tuple(row[name] for name in names)
+    if not names:
+        return lambda row: ()
+    (only,) = names
+    return lambda row: (row[only],)
 
 
 class Columns:
@@ -90,9 +93,13 @@ class Columns:
             return False
         counts = list(map(len, steps))
         for column in zip(*map(self._get_steps, rows), strict=True):
-            if column.count(None) == len(column):
-                continue
-            if any(values is not None and len(values) != count for values, count in zip(column, counts, strict=True)):
+            missing = column.count(None)
+            if not missing:
+                if [*map(len, column)] != counts:
+                    return False
+            elif missing < len(column) and any(
+                values is not None and len(values) != count for values, count in zip(column, counts, strict=True)
+            ):
                 return False
         return True
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from medprm_hf.formats.base import Format, Reading, Record, Refused, Row, Writing
-from medprm_hf.formats.marks import RIGHT, UNKNOWN, WRONG, refuse_marks, shown_question, split_question, step_labels
+from medprm_hf.formats.marks import RIGHT, UNKNOWN, WRONG, refuse_marks, shown_question, step_labels
 from medprm_hf.formats.medprm_text import MARKER
 
 _FIRST = "Step 1: "
@@ -82,11 +82,11 @@ class MathShepherd(Format):
         steps = _plain_steps(parts)
         # A record like those that our writer makes is sure to come back, so that it need not be tried.
         exact = steps and not parts[-1] and list(record) == _KEYS and record["input"][len(shown)] == " "
-        question, options, context = split_question(shown)
-        row = reading.row(
-            question=question, options=options, clinical_context=context, source=record.get("task"), steps=steps,
-            labels=signs,
-        )
+        question, options, context = reading.asked(shown)
+        row = {
+            **reading.blank, "question": question, "options": options, "clinical_context": context,
+            "source": record.get("task"), "steps": steps, "labels": signs,
+        }
         if not steps:
             for part, sign in zip(parts[:-1], signs, strict=True):
                 found = _numbered(part.removeprefix("\n"), len(steps) + 1)

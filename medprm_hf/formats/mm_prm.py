@@ -23,7 +23,6 @@ from medprm_hf.formats.marks import (
     answer_place,
     refuse_marks,
     shown_question,
-    split_question,
     step_labels,
 )
 
@@ -134,7 +133,7 @@ class MMPRM(Format):
             exact = False
             shown, answer = record["question"], record.get("answer", record.get("correct_answer"))
             paths = _paths(record)
-        question, options, context = split_question(shown)
+        question, options, context = reading.asked(shown)
         rows = []
         named = record.get("id")
         for path in paths:

@@ -23,7 +23,6 @@ from medprm_hf.formats.marks import (
     WRONG,
     answer_place,
     shown_question,
-    split_question,
     step_labels,
 )
 
@@ -76,7 +75,7 @@ class PRM800K(Format):
     def decode(self, record: Record, reading: Reading) -> Iterator[dict[str, Any]]:
         """The labeller's path."""
         told = record["question"]
-        question, options, context = split_question(told["problem"])
+        question, options, context = reading.asked(told["problem"])
         path = [step for step in map(_taken, record["label"]["steps"]) if step is not None]
         if not path:
             raise Refused("no_steps", "no step has a completion", "label")

@@ -21,7 +21,9 @@ from medprm_hf.formats.columns import Columns, texts
 from medprm_hf.formats.exact import dumps
 from medprm_hf.formats.images import LoadMode, load_image
 from medprm_hf.formats.keeping import difference, same
+from medprm_hf.formats.marks import split_question
 from medprm_hf.formats.records import Item, scan
+from medprm_hf.formats.tails import keys_behind
 from medprm_hf.formats.writing import FileWriting
 from medprm_hf.ids import bytes_hash
 from medprm_hf.schema import COLUMNS, Label
@@ -63,14 +65,22 @@ class FileReading:
         self._root = root or path.parent
         self._scratch = FileWriting(format_, path, "as found") if keep and format_.writes else None
         wanted = format_.carries | _NAMES | ({"image_sha256"} if "image" in format_.carries else set())
-        self._blank = {column.name: None for column in COLUMNS if column.name in wanted}
+        self.blank: dict[str, Any] = {column.name: None for column in COLUMNS if column.name in wanted}
         self._last: tuple[str, dict[str, Any] | None, str | None] = ("", None, None)
         self._question = ("", -1)
         self._parts: tuple[tuple[Any, ...], str] = ((), "")
+        self._asked = ("", split_question(""))
 
     def row(self, **columns: Any) -> dict[str, Any]:
         """A row with every carried column null but those given."""
-        return {**self._blank, **columns}
+        return {**self.blank, **columns}
+
+    def asked(self, shown: str) -> tuple[str, list[str], str | None]:
+        """`split_question`, which the solutions of one question share."""
+        if shown != self._asked[0]:
+            self._asked = (shown, split_question(shown))
+        question, options, context = self._asked[1]
+        return question, [*options], context
 
     def name(self, row: dict[str, Any], question_id: str | None = None) -> None:
         """Names a row whose record has no name for it: the question by its content, the solution by its order."""
@@ -147,6 +157,10 @@ class FileReading:
         for item in scan(self.path, self.format.inner):
             if isinstance(item, Item) and before is None:
                 before, head = dict(item.head), item.head
+                behind = keys_behind(self.path, item.record) if before and type(item.record) is dict else None
+                if behind is not None and behind.keys().isdisjoint(self.format.inner):
+                    head = {**before, **behind}
+                    break
         if before is not None and head:
             after = {key: value for key, value in head.items() if key not in before}
             self._frame = {"before": before, "after": after}
@@ -156,13 +170,19 @@ def read_rows(reading: FileReading) -> Iterator[dict[str, Any] | Problem]:
     """Rows and problems of a file, in its order; rows are checked a few at a time."""
     problems = reading.problems
     waiting: list[tuple[dict[str, Any] | Problem, Item | None]] = []
+    decode = reading.format.decode
     reading.look_ahead()
     for item in chain(scan(reading.path, reading.format.inner), (None,)):
         if isinstance(item, Problem):
             waiting.append((item, None))
             continue
         try:
-            for row in _decoded(reading, item):
+            if item is not None and type(item.record) is dict:  # the usual case, without a call
+                reading.line, reading.number, reading.head = item.line, item.number, item.head
+                found = decode(item.record, reading)
+            else:
+                found = _decoded(reading, item)
+            for row in found:
                 if problems:
                     waiting += [(problem, None) for problem in problems]
                     problems.clear()
@@ -232,10 +252,13 @@ def all_good(rows: Sequence[Mapping[str, Any]], columns: Columns) -> bool:
     try:
         if not columns.all_line_up(rows) or not {type(row["question"]) for row in rows} <= _TEXT:
             return False
-        options = [row["options"] for row in rows if row.get("options")]
-        return texts(list(chain.from_iterable(options))) and all(
-            _LABELS.issuperset(chain.from_iterable(row[name] for row in rows if row.get(name)))
+        here = rows[0] if rows else {}  # all have the same keys
+        if "options" in here and not texts([*chain.from_iterable([row["options"] or () for row in rows])]):
+            return False
+        return all(
+            _LABELS.issuperset(chain.from_iterable([row[name] or () for row in rows]))
             for name in _LABELLED
+            if name in here
         )
     except (KeyError, TypeError):
         return False

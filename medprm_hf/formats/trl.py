@@ -22,7 +22,6 @@ from medprm_hf.formats.marks import (
     joined_steps,
     shown_question,
     solution_text,
-    split_question,
     step_labels,
 )
 from medprm_hf.formats.medprm_text import raw_steps
@@ -82,10 +81,11 @@ class Stepwise(Format):
             signs = [_SIGNS[label] for label in labels]
         except KeyError:
             raise Refused("unknown_label", f"labels must be true or false, not {labels}", "labels") from None
-        question, options, context = split_question(_text(prompt))
-        row = reading.row(
-            question=question, options=options, clinical_context=context, steps=record["completions"], labels=signs
-        )
+        question, options, context = reading.asked(_text(prompt))
+        row = {
+            **reading.blank, "question": question, "options": options, "clinical_context": context,
+            "steps": record["completions"], "labels": signs,
+        }
         if "images" in record:
             reading.image(record["images"], row)
         reading.name(row)
@@ -139,7 +139,7 @@ class Preference(Format):
 
     def decode(self, record: Record, reading: Reading) -> Iterable[dict[str, Any]]:
         """Two solutions a record: the chosen one is right, the rejected one wrong."""
-        question, options, context = split_question(_text(record["prompt"]))
+        question, options, context = reading.asked(_text(record["prompt"]))
         rows = []
         for key, right in (("chosen", True), ("rejected", False)):
             text = _text(record[key])

@@ -31,7 +31,6 @@ from medprm_hf.formats.marks import (
     LabelSource,
     refuse_marks,
     shown_question,
-    split_question,
     step_labels,
 )
 
@@ -141,12 +140,14 @@ class VisualPRM(Format):
         if not turns or [turn["from"] for turn in turns] != ["human", "gpt"] * (len(turns) // 2):
             raise Refused("turns_do_not_alternate", "human and gpt must alternate", "conversations")
         replies = [turn["value"] for turn in turns[1::2]]
-        question, options, context, steps = _parse([turn["value"] for turn in turns[0::2]])
-        row = reading.row(
-            question=question, options=options, clinical_context=context, steps=steps,
-            labels=[_LABELS.get(reply, UNKNOWN) for reply in replies],
-        )
-        reading.image(record.get("image"), row)
+        shown, steps = _parse([turn["value"] for turn in turns[0::2]])
+        question, options, context = reading.asked(shown)
+        row = {
+            **reading.blank, "question": question, "options": options, "clinical_context": context, "steps": steps,
+            "labels": [_LABELS.get(reply, UNKNOWN) for reply in replies],
+        }
+        if "image" in record:
+            reading.image(record["image"], row)
         reading.name(row)
         if not self._ours(record, steps, replies):
             reading.keep([row], [record])
@@ -178,16 +179,16 @@ class VisualPRM(Format):
 _LABELS = {"+": RIGHT, "-": WRONG, "=": NEUTRAL}
 
 
-def _parse(texts: list[str]) -> tuple[str, list[str], str | None, list[str]]:
-    """Question, options, context and step texts of the human turns."""
+def _parse(texts: list[str]) -> tuple[str, list[str]]:
+    """Question as it was shown, and step texts of the human turns."""
     first = texts[0]
     if first.startswith(QUESTION_HEAD) and PROCESS_HEAD in first:
         shown, _, step = first.removeprefix(QUESTION_HEAD).partition(PROCESS_HEAD)
-        return (*split_question(shown.removeprefix(f"{IMAGE_TAG}\n")), [step, *texts[1:]])
+        return shown.removeprefix(f"{IMAGE_TAG}\n"), [step, *texts[1:]]
     shown, mark, step = first.removeprefix(f"{IMAGE_TAG}\n").partition("\nStep 1: ")
     if shown.startswith("Question: ") and mark:
         later = [_TOOL_STEP.sub("", text, count=1) for text in texts[1:]]
-        return (*split_question(shown.removeprefix("Question: ")), [step, *later])
+        return shown.removeprefix("Question: "), [step, *later]
     message = f"the first human turn must begin with {QUESTION_HEAD!r}"
     raise Refused("unknown_first_turn", message, "conversations")
 

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 from medprm_hf.formats.base import Format, Reading, Record, Refused, Row, Writing
-from medprm_hf.formats.marks import answer_place, shown_question, split_question
+from medprm_hf.formats.marks import answer_place, shown_question
 from medprm_hf.text.prompts import solve_prompt
 
 IMAGE_TAG = "<image>\n"
@@ -77,16 +77,18 @@ class VisualPRMRaw(Format):
             raise Refused("no_steps", "steps_with_score is empty", "steps_with_score")
         shown = record.get("question_orig")
         shown = record["question"].removeprefix(IMAGE_TAG) if shown is None else shown
-        question, options, context = split_question(shown)
+        question, options, context = reading.asked(shown)
         answer = record.get("answer")
         total = [step["num_mc_total"] for step in scored]
-        row = reading.row(
-            question=question, options=options, clinical_context=context, answer=answer,
-            answer_index=answer_place(answer, options), solution=record.get("response"),
-            steps=[step["step"] for step in scored], rollout_total=total,
-            rollout_correct=[step["num_mc_correct"] for step in scored],
-            expected_accuracy=[None if n == 0 else step["score"] for n, step in zip(total, scored, strict=True)],
-        )
+        scores = [step["score"] for step in scored]
+        if 0 in total:  # equal to it as 0.0 and False are
+            scores = [None if n == 0 else score for n, score in zip(total, scores, strict=True)]
+        row = {
+            **reading.blank, "question": question, "options": options, "clinical_context": context, "answer": answer,
+            "answer_index": answer_place(answer, options), "solution": record.get("response"),
+            "steps": [step["step"] for step in scored], "rollout_total": total,
+            "rollout_correct": [step["num_mc_correct"] for step in scored], "expected_accuracy": scores,
+        }
         reading.image(record.get("image") or record.get("image_path"), row)
         reading.name(row)
         if not _as_written(record, row):

@@ -21,7 +21,6 @@ from medprm_hf.formats.marks import (
     WRONG,
     answer_place,
     shown_question,
-    split_question,
     step_labels,
 )
 
@@ -76,14 +75,15 @@ class VisualProcessBench(Format):
         except KeyError:
             message = f"process_correctness must be 1, 0 or -1, not {numbers}"
             raise Refused("unknown_label", message, "response") from None
-        question, options, context = split_question(record["question"])
+        question, options, context = reading.asked(record["question"])
         answer, model, image = record.get("answer"), record.get("policy_model"), record.get("image")
-        row = reading.row(
-            question=question, options=options, clinical_context=context, answer=answer,
-            answer_index=answer_place(answer, options), steps=response["steps"], labels=labels,
-            source=record.get("data_source"), generator=None if model is None else model_alone(model),
-        )
-        reading.image(image, row)
+        row = {
+            **reading.blank, "question": question, "options": options, "clinical_context": context, "answer": answer,
+            "answer_index": answer_place(answer, options), "steps": response["steps"], "labels": labels,
+            "source": record.get("data_source"), "generator": None if model is None else model_alone(model),
+        }
+        if image:
+            reading.image(image, row)
         reading.name(row)
         whole = list(record) == _KEYS and list(response) == _RESPONSE and {*map(type, numbers)} <= {int}
         if not whole or type(image) is not list or len(image) > 1 or image == [""]:
