@@ -31,6 +31,8 @@ rows = [{**row, "step_scores": [0.9 if right == "+" else 0.2 for right in row["l
         for row in medprm_hf.read("runs/demo")]
 path = Path("b.parquet")
 """
+UNSEEN = {"test": ("test.jsonl", "medqa.solutions.jsonl"), "development": ("dev.jsonl",)}
+"""Solutions of questions that no model was trained on: split, and files."""
 EVIDENCE = [
     {"id": "own#1", "text": "Solid nodules above 8 mm: PET-CT.", "source": "own", "license": "CC0-1.0", "score": 1.0}
 ]
@@ -40,7 +42,9 @@ BEFOREHAND = {
         "medprm score test.jsonl --model phantom:prm --out their.scores.jsonl",
         "cp their.scores.jsonl orm.scores.jsonl",
     ],
-    "publishing.md": ["medprm eval --model runs/demo/prm --data test.jsonl --threshold 0.5 --out runs/eval/prm"],
+    "publishing.md": [
+        "medprm eval --model runs/demo/prm --data test.jsonl --development dev.jsonl --out runs/eval/prm"
+    ],
     "space.md": ["medprm publish runs/demo --to org/medmm-prm --card card.yaml --public"],
 }
 """What was typed before a page begins, for its slow blocks."""
@@ -97,14 +101,15 @@ def base(folder: Path, url: str) -> Path:
     from medprm_hf.recipe import parse
     from medprm_hf.runs.commands import build_run
 
-    questions(folder, "test")
     here = Path.cwd()
     os.chdir(folder)
     try:
-        build_run(Path("runs/unseen"), parse(recipe("unseen", url)))
-        for name in ("test.jsonl", "dev.jsonl", "medqa.solutions.jsonl"):
-            write(({**row, "evidence": EVIDENCE} for row in read("runs/unseen")), name, "raw-json")
-        shutil.rmtree("runs/unseen")
+        for split, names in UNSEEN.items():
+            questions(folder, split)
+            build_run(Path("runs/unseen"), parse(recipe("unseen", url)))
+            for name in names:
+                write(({**row, "evidence": EVIDENCE} for row in read("runs/unseen")), name, "raw-json")
+            shutil.rmtree("runs/unseen")
         questions(folder)
         build_run(Path("runs/demo"), parse(recipe("demo", url)))
         shutil.copytree(checkpoint("prm"), "runs/demo/prm")
