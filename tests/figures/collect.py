@@ -18,6 +18,7 @@ import json
 import math
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -112,6 +113,7 @@ def run(job: Job, commit: str) -> list[Line]:
             raise Unusable(why)
         (ROOT / folder).mkdir(parents=True, exist_ok=True)
         figures = figures_of(_output(about["command"], limit=max(600.0, 360.0 * job.minutes)))
+        shutil.rmtree(ROOT / folder)  # only a run that was stopped has a use for it
     except Unusable as why:
         figures = [{"failed": str(why)}]
     about |= {"load": [round(before, 1), round(os.getloadavg()[0], 1)], "seconds": round(time.monotonic() - start, 1)}

@@ -81,6 +81,7 @@ def test_a_figure_comes_with_what_it_hangs_on(tmp_path: Path) -> None:
     [line] = collect.run(job_of(tmp_path, body, seeds=(0, 1)), "abc")
     assert (line["value"], line["interval"], line["seeds"], line["commit"]) == (0.5, [0.4, 0.6], [7], "abc")
     assert line["command"].endswith("one.py --json") and "cores" in line["machine"] and len(line["load"]) == 2
+    assert not (ROOT / collect.cache(job_of(tmp_path, body), "abc")).exists(), "its folder is only for stopped runs"
 
 
 @pytest.mark.parametrize(
