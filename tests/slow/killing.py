@@ -197,8 +197,8 @@ def kill_workers(log: Path, chance: random.Random, most: int) -> int:
     """Kills, at random moments, the process that has answered last, until the run's policy is done; gives how many."""
     killed, idle = 0, 0
     seen = 0
-    while killed < most and idle < 20:
-        time.sleep(0.1 + 0.4 * chance.random())
+    while killed < most and idle < 60:
+        time.sleep(0.05 + 0.25 * chance.random())
         lines = log_lines(log)
         idle = idle + 1 if killed and len(lines) == seen else 0
         if len(lines) == seen:

