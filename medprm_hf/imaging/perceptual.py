@@ -20,11 +20,11 @@ BITS = 64
 
 
 def picture_hash(data: bytes) -> int:
-    """The perceptual hash of PNG or JPEG bytes, 64 bits."""
+    """The perceptual hash of PNG or JPEG bytes, 64 bits; MissingExtraError without `imagehash`."""
     try:
         import imagehash
     except ImportError:
-        raise MissingExtraError("perceptual hashes", "dicom", "imagehash") from None
+        raise MissingExtraError("telling images that look alike", "dicom", "imagehash") from None
     with Image.open(io.BytesIO(data)) as image:
         return int(str(imagehash.phash(image.convert("L"))), 16)
 

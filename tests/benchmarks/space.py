@@ -14,6 +14,7 @@ import argparse
 import json
 import multiprocessing
 import os
+import signal
 import statistics
 import sys
 import tempfile
@@ -145,6 +146,7 @@ def explored(rows: int) -> Iterator[dict[str, Any]]:
 def main() -> None:
     """The command line."""
     sys.path.insert(0, str(ROOT))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that its temporary folders go with it
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--rows", type=int, default=200_000)
     asked.add_argument("--json", action="store_true")
