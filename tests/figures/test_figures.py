@@ -33,6 +33,12 @@ def line_of(**changes: object) -> dict[str, object]:
     return {"benchmark": "evidence", "size": "quick", **FIGURE, "interval": None, **about, **changes}
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left in runs/."""
+    monkeypatch.setattr(collect, "cache", lambda job, commit: str(tmp_path / "cache"))
+
+
 # --- the table ---------------------------------------------------------------------------------------------------
 
 
@@ -81,7 +87,7 @@ def test_a_figure_comes_with_what_it_hangs_on(tmp_path: Path) -> None:
     [line] = collect.run(job_of(tmp_path, body, seeds=(0, 1)), "abc")
     assert (line["value"], line["interval"], line["seeds"], line["commit"]) == (0.5, [0.4, 0.6], [7], "abc")
     assert line["command"].endswith("one.py --json") and "cores" in line["machine"] and len(line["load"]) == 2
-    assert not (ROOT / collect.cache(job_of(tmp_path, body), "abc")).exists(), "its folder is only for stopped runs"
+    assert not (tmp_path / "cache").exists(), "its folder is only for stopped runs"
 
 
 @pytest.mark.parametrize(
