@@ -12,6 +12,7 @@ import yaml
 from datasets import Image, load_dataset
 
 from medprm_hf import formats
+from medprm_hf.app.tables import Table
 from medprm_hf.errors import ConfigError, DataError, StoreError
 from medprm_hf.publishing.configs import CONFIGS, PUBLISHED
 from medprm_hf.publishing.opening import open_material
@@ -20,6 +21,7 @@ from medprm_hf.publishing.publish import Wish, publish
 from medprm_hf.publishing.tables import Tables
 from medprm_hf.schema import SCHEMA_VERSION
 from medprm_hf.training.data import parted, read_rows
+from tests.hub.fixtures import TestHub
 from tests.publishing.tables import picture, reviewed, row, rows, table, wish
 
 
@@ -162,6 +164,16 @@ def test_reading_and_training_take_the_solutions_alone(folder: Path, below: str)
     training, development, said = parted(found, 0.2)
     assert ({one["split"] for one in training}, {one["split"] for one in development}) == ({"train"}, {"development"})
     assert said[0] == "left alone: 6 rows of the test split"
+
+
+def test_explore_fetches_the_solutions_alone(hub: TestHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repo = hub.repo()
+    publish(table(tmp_path, rows(4)), repo, wish=wish(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("medprm_hf.hub.HubRepo", lambda name: repo)
+    explored = Table(repo.name)
+    assert (explored.index().rows, {file.parent.name for file in explored.files}) == (8, {"solutions"})
+    assert not list((tmp_path / "home").rglob("data/steps"))
 
 
 def test_a_split_that_the_table_does_not_name_is_that_of_its_file(folder: Path, tmp_path: Path) -> None:
