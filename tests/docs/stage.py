@@ -101,6 +101,7 @@ def base(folder: Path, url: str) -> Path:
     from medprm_hf.recipe import parse
     from medprm_hf.runs.commands import build_run
 
+    folder.mkdir(parents=True)
     here = Path.cwd()
     os.chdir(folder)
     try:
