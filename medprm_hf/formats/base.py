@@ -144,6 +144,8 @@ class Reading(Protocol):
     held: list[Any]
     """Records of a solution that is not complete yet."""
 
+    keeps: bool
+    """Whether `keep` does anything; if not, records need not be looked at for it."""
     blank: dict[str, Any]
     """A row with every carried column null: `{**reading.blank, …}` is `row` without a call."""
 
@@ -164,7 +166,9 @@ class Reading(Protocol):
     def image(self, path: Any, row: dict[str, Any]) -> None:
         """Fills `image` and `image_sha256` from a path; a missing file is noted, its path kept."""
 
-    def keep(self, rows: Sequence[dict[str, Any]], records: list[Record]) -> None:
+    def keep(
+        self, rows: Sequence[dict[str, Any]], records: list[Record], ours: list[Record] | None = None
+    ) -> None:
         """Puts into the first row's `extra` what our writer would not write of these records.
 
         Called for all but records that it is sure to write as they stand.

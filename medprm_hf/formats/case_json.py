@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from medprm_hf.formats.base import Format, Reading, Record, Refused, Row, Writing
+from medprm_hf.formats.keeping import all_texts, counted, plain_columns
 from medprm_hf.formats.marks import (
     NEUTRAL,
     RIGHT,
@@ -26,6 +27,8 @@ from medprm_hf.formats.marks import (
 )
 
 CATEGORIES = ("observation", "analysis", "integration", "diagnosis")
+_CATEGORIES = {*CATEGORIES, None}
+_STEP = ("step_id", "category", "content", "label", "confidence", "annotation_method", "rag_label", "mc_score")
 _WORDS = {RIGHT: "correct", WRONG: "incorrect", UNKNOWN: "uncertain", NEUTRAL: "uncertain"}
 _LABELS = {"correct": RIGHT, "incorrect": WRONG, "uncertain": UNKNOWN}
 
@@ -55,10 +58,11 @@ class CaseJSON(Format):
 
     def encode(self, rows: Sequence[Row], writing: Writing) -> Iterator[Record]:
         """One record a solution."""
-        row = rows[0]
-        steps = list(self._steps(row))
+        yield self._around(rows[0], writing.image(rows[0]), list(self._steps(rows[0])))
+
+    def _around(self, row: Row, image: str | None, steps: list[dict[str, Any]]) -> Record:
         context = row.get("clinical_context")
-        yield {
+        return {
             "case_id": row["question_id"],
             "modality": row.get("modality"),
             "metadata": {
@@ -76,7 +80,7 @@ class CaseJSON(Format):
                 "history": [context] if context else [],
                 "vitals": {},
             },
-            "image": {"path": writing.image(row), "view": None, "quality": None},
+            "image": {"path": image, "view": None, "quality": None},
             "question": shown_question(row, with_context=False),
             "gold_standard": {"findings": [], "diagnosis": row.get("answer"), "icd10": None, "confidence": None},
             "solution_steps": steps,
@@ -126,13 +130,43 @@ class CaseJSON(Format):
         image = record.get("image")
         reading.image(image.get("path") if isinstance(image, dict) else image, row)
         reading.name(row, str(record["case_id"]))
-        reading.keep([row], [record])
+        if reading.keeps:
+            self._keep(row, record, reading)
         yield row
+
+    def _keep(self, row: dict[str, Any], record: Record, reading: Reading) -> None:
+        """Keeps what our writer would not write; steps that come back as they stand are not looked at again."""
+        steps = record["solution_steps"]
+        if not _plain(steps):
+            reading.keep([row], [record])
+            return
+        ours = self._around(row, row["image"] and row["image"]["path"], steps)
+        reading.keep([row], [{**record, "solution_steps": None}], [{**ours, "solution_steps": None}])
 
     @classmethod
     def recognises(cls, record: Mapping[str, Any], head: Mapping[str, Any]) -> bool:
         """A case with `solution_steps`."""
         return record.keys() >= {"case_id", "solution_steps"}
+
+
+def _plain(steps: Any) -> bool:
+    """Whether our writer is sure to give these steps back as they stand."""
+    columns = plain_columns(steps, _STEP) if type(steps) is list else None
+    if columns is None:
+        return False
+    numbers, categories, texts, labels, p, _, judged, _ = columns
+    return (
+        counted(numbers, 0)
+        and (categories.count(None) == len(steps) or {*categories} <= _CATEGORIES)
+        and all_texts(texts, labels)
+        and _LABELS.keys() >= {*labels}
+        and judged.count(RIGHT) + judged.count(WRONG) + judged.count(None) == len(steps)
+        and all(_comes_back(share) for share, label in zip(p, labels, strict=True) if label == "incorrect")
+    )
+
+
+def _comes_back(share: Any) -> bool:
+    return share is None or (type(share) is float and share > 0 and _other(_other(share)) == share)
 
 
 def _probability(step: Mapping[str, Any]) -> float | None:

@@ -10,6 +10,8 @@ A value of theirs comes back only where ours is still the same as when the file 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from medprm_hf.formats.exact import dumps
@@ -24,8 +26,31 @@ def same(ours: Any, theirs: Any) -> bool:
     return dumps(ours) == dumps(theirs)
 
 
+def plain_columns(objects: Sequence[Any], keys: tuple[str, ...]) -> list[tuple[Any, ...]] | None:
+    """Values key by key, if there are objects and all have exactly these keys in this order; else null."""
+    if {*map(type, objects)} != {dict} or {*map(tuple, objects)} != {keys}:
+        return None
+    return [*zip(*map(dict.values, objects), strict=True)]
+
+
+def counted(numbers: Sequence[Any], first: int = 1) -> bool:
+    """Whether they are the integers from `first` on."""
+    return {*map(type, numbers)} == {int} and [*numbers] == [*range(first, first + len(numbers))]
+
+
+def all_texts(*columns: Sequence[Any]) -> bool:
+    """Whether all values are texts, and Unicode: raises UnicodeEncodeError for a lone surrogate, as `same` does."""
+    values = [*chain.from_iterable(columns)]
+    if {*map(type, values)} != {str}:
+        return False
+    "".join(values).encode()
+    return True
+
+
 def difference(ours: Any, theirs: Any, differ: bool = False) -> Patch | None:
     """What turns `ours` into `theirs`; null if nothing. `differ`: they are known not to be the same."""
+    if ours is theirs:
+        return None
     kind = type(ours)
     if kind is not type(theirs):
         return {"value": theirs, "of": _print(ours)}
@@ -50,9 +75,15 @@ def _of_lists(ours: list[Any], theirs: list[Any]) -> Patch | None:
 
 def _of_objects(ours: dict[str, Any], theirs: dict[str, Any]) -> Patch | None:
     patch: Patch = {}
-    found = {key: inner for key in ours if key in theirs and (inner := difference(ours[key], theirs[key]))}
+    found = {
+        key: inner
+        for key, value in ours.items()
+        if key in theirs and value is not (other := theirs[key]) and (inner := difference(value, other))
+    }
     if found:
         patch["keys"] = found
+    if [*ours] == [*theirs]:
+        return patch or None
     new = {key: value for key, value in theirs.items() if key not in ours}
     if new:
         patch["new"] = new

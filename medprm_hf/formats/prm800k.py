@@ -49,28 +49,8 @@ class PRM800K(Format):
     def encode(self, rows: Sequence[Row], writing: Writing) -> Iterator[Record]:
         """One record a solution, one completion a step."""
         row = rows[0]
-        labels = step_labels(row)
-        steps = [
-            {
-                "completions": [{"text": text, "rating": _RATINGS.get(label), "flagged": False}],
-                "human_completion": None,
-                "chosen_completion": 0,
-            }
-            for text, label in zip(row["steps"], labels, strict=True)
-        ]
-        yield {
-            "labeler": None,
-            "timestamp": None,
-            "generation": None,
-            "is_quality_control_question": False,
-            "is_initial_screening_question": False,
-            "question": {"problem": shown_question(row), "ground_truth_answer": row.get("answer")},
-            "label": {
-                "steps": steps,
-                "total_time": None,
-                "finish_reason": "found_error" if WRONG in labels else "solution",
-            },
-        }
+        told = {"problem": shown_question(row), "ground_truth_answer": row.get("answer")}
+        yield _record(told, row["steps"], step_labels(row))
 
     def decode(self, record: Record, reading: Reading) -> Iterator[dict[str, Any]]:
         """The labeller's path."""
@@ -79,12 +59,19 @@ class PRM800K(Format):
         path = [step for step in map(_taken, record["label"]["steps"]) if step is not None]
         if not path:
             raise Refused("no_steps", "no step has a completion", "label")
-        row = reading.row(question=question, options=options, clinical_context=context)
+        try:
+            labels = [_LABELS[step.get("rating")] for step in path]
+        except KeyError:
+            labels = [_label(step) for step in path]  # says which it is
         answer = told.get("ground_truth_answer")
-        row.update(answer=answer, answer_index=answer_place(answer, options))
-        row.update(steps=[step["text"] for step in path], labels=[_label(step) for step in path])
+        row = {
+            **reading.blank, "question": question, "options": options, "clinical_context": context, "answer": answer,
+            "answer_index": answer_place(answer, options), "steps": [step["text"] for step in path], "labels": labels,
+        }
         reading.name(row)
-        reading.keep([row], [record])
+        if reading.keeps:  # a question that was split is shown as it stood
+            ours = {"problem": told["problem"], "ground_truth_answer": answer}
+            reading.keep([row], [record], [_record(ours, row["steps"], labels)])
         yield row
 
     @classmethod
@@ -92,6 +79,30 @@ class PRM800K(Format):
         """A label that holds steps, beside a problem."""
         label, question = record.get("label"), record.get("question")
         return isinstance(label, dict) and "steps" in label and isinstance(question, dict)
+
+
+def _record(question: Record, steps: Sequence[str], labels: Sequence[str]) -> Record:
+    """A record in PRM800K's order of keys, one completion a step."""
+    return {
+        "labeler": None,
+        "timestamp": None,
+        "generation": None,
+        "is_quality_control_question": False,
+        "is_initial_screening_question": False,
+        "question": question,
+        "label": {
+            "steps": [
+                {
+                    "completions": [{"text": text, "rating": _RATINGS.get(label), "flagged": False}],
+                    "human_completion": None,
+                    "chosen_completion": 0,
+                }
+                for text, label in zip(steps, labels, strict=True)
+            ],
+            "total_time": None,
+            "finish_reason": "found_error" if WRONG in labels else "solution",
+        },
+    }
 
 
 def _taken(step: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -63,7 +63,8 @@ class FileReading:
         self._frame: dict[str, Any] | None = None
         self._images = images
         self._root = root or path.parent
-        self._scratch = FileWriting(format_, path, "as found") if keep and format_.writes else None
+        self.keeps = keep and format_.writes
+        self._scratch = FileWriting(format_, path, "as found") if self.keeps else None
         wanted = format_.carries | _NAMES | ({"image_sha256"} if "image" in format_.carries else set())
         self.blank: dict[str, Any] = {column.name: None for column in COLUMNS if column.name in wanted}
         self._last: tuple[str, dict[str, Any] | None, str | None] = ("", None, None)
@@ -127,12 +128,17 @@ class FileReading:
         self.loaded += len(data)
         return {"bytes": data, "path": path}, bytes_hash(data)
 
-    def keep(self, rows: Sequence[dict[str, Any]], records: list[Record]) -> None:
-        """Puts into the first row's `extra` what our writer would not write of these records."""
+    def keep(
+        self, rows: Sequence[dict[str, Any]], records: list[Record], ours: list[Record] | None = None
+    ) -> None:
+        """Puts into the first row's `extra` what our writer would not write of these records.
+
+        `ours`: what it would write, where that is known; parts that are known to be the same are the same objects.
+        """
         if self._scratch is None:
             return
         try:
-            ours = list(self.format.encode(rows, self._scratch))
+            ours = list(self.format.encode(rows, self._scratch)) if ours is None else ours
         except Refused:
             ours = []
         except (TypeError, ValueError, KeyError, AttributeError, IndexError):
