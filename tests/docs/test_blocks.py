@@ -35,6 +35,8 @@ def test_every_fence_is_seen_and_every_mark_understood() -> None:
     assert not [str(page) for page in PAGES if fences(page) != 2 * len(blocks(page))]
     known = re.compile(r"(slow ?)?(needs=[a-z,]+ ?)?(exit=[\d,]+)?|show-only \S.+|elsewhere tests/\S+\.py")
     assert not [(block.name, block.run) for block in ALL if block.run and not known.fullmatch(block.run)]
+    tests = [block.run.split()[1] for block in ALL if block.run.startswith("elsewhere")]
+    assert not [test for test in tests if not (ROOT / test).is_file()]
     strange = [block.name for block in ALL if block.language not in ("", "python", *SHELLS, *SHOWN)]
     assert not strange, f"a language that is neither run nor shown: {strange}"
 
@@ -64,7 +66,12 @@ def walk(pages: list[Path], depth: str, tmp_path: Path, hub: TestHub, repo: str)
         puts = [f"7860=>{free_port()}", f"8080=>{free_port()}", f"http://127.0.0.1:8000/v1=>{url}"]
         puts += [f"http://127.0.0.1:8001/v1=>{url}", f"openai:my-model=>openai:my-model?base_url={url}"]
         puts += [f'"openai:gpt-4o-mini"=>"openai:gpt-4o-mini?base_url={url}"', f"org/medmm-prm 3=>{repo} 1"]
-        puts += [f"org/medmm-prm=>{repo}", 'Path("mine.jsonl")=>Path("more.jsonl")', "/tmp/hub=>hub"]
+        puts += [
+            f"org/medmm-prm=>{repo}",
+            'Path("mine.jsonl")=>Path("more.jsonl")',
+            "/tmp/hub=>hub",
+            "/shared/runs=>runs",
+        ]
         puts += [f"8787=>{free_port()}"]
         around = hub.environment("owner", tmp_path / "home") | {"OPENAI_API_KEY": "not-a-real-one"}
         around |= {

@@ -29,6 +29,8 @@ from tests.docs.blocks import ROOT, Block, blocks
 from tests.docs.marks import marked
 from tests.house.page_runner import SERVERS, started
 
+PATIENCE = 600
+"""Seconds that one command may take."""
 LEFT_OUT = ("show-only", "elsewhere")
 _SHELLED = re.compile(r"[|><&;]|\$\(")
 PORTS = {"medprm space": "7860", "medprm serve": "8080", "python -m tests.hub.local_hub": "8787"}
@@ -77,7 +79,7 @@ class Walker:
         if line.startswith("pip install"):
             return _is_offered(line)
         own = self.own_process or not line.startswith("medprm ") or _SHELLED.search(line.partition(" #")[0])
-        code = subprocess.run(line, shell=True).returncode if own else _in_process(line)
+        code = subprocess.run(line, shell=True, timeout=PATIENCE).returncode if own else _in_process(line)
         for recipe in self.folder.glob("*.yaml"):
             recipe.write_text(self._put(recipe.read_text()))
         return code
