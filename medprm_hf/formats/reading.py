@@ -34,7 +34,7 @@ NAMELESS = "q-"
 _LABELS = {label.value for label in Label}
 _LABELLED = ("labels", "review_labels", "judge_labels")
 _TEXT = {str}
-_BATCH = 16
+_BATCH = 32
 """Rows that are checked together."""
 _LOADED = 1 << 22
 """Bytes of images after which fewer are."""

@@ -25,7 +25,7 @@ from medprm_hf.formats.exact import fast, loads
 from medprm_hf.formats.parquet import parquet_files, parquet_rows
 from medprm_hf.formats.window import BOM, Window, read_some
 
-_FEW = 8
+_FEW = 16
 """Lines decoded together: few enough that the garbage collector has nothing to look at."""
 _WORD = secrets.token_hex(8)
 _JOINT = f',"{_WORD}",'.encode()
