@@ -42,6 +42,8 @@ class Item:
     record: Any
     head: dict[str, Any]
     """For an object around a list: the keys before the list."""
+    raw: bytes = b""
+    """The line that it was read from, in JSONL files."""
 
 
 def scan(path: Path, inner: tuple[str, ...] = ()) -> Iterator[Item | Problem]:
@@ -131,7 +133,7 @@ def _lines(raw: IO[bytes]) -> Iterator[Item | Problem]:
                 yield _strange(line, strange, data.decode())
                 continue
             number += 1
-            yield Item(line, number, record, head)
+            yield Item(line, number, record, head, data)
 
 
 def _blocks(raw: IO[bytes]) -> Iterator[list[bytes]]:
