@@ -19,6 +19,7 @@ from medprm_hf.errors import StoppedError
 from tests.backends.servers import serve
 
 
+@pytest.mark.usefixtures("hears_ctrl_c")
 def test_what_is_in_flight_ends_and_is_kept_and_nothing_more_is_asked(tmp_path: Path) -> None:
     requests = [Request((Message("user", f"Question {i}?"),), sampling=Sampling(0.5), key=str(i)) for i in range(40)]
     journal, said = tmp_path / "journal.sqlite", []

@@ -205,6 +205,7 @@ def test_status_of_a_source_that_is_being_read(
 # --- Ctrl-C --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("hears_ctrl_c")
 def test_the_first_ctrl_c_lets_what_is_in_flight_end(recipe: Recipe, tmp_path: Path) -> None:
     from medprm_hf.backends import stopping
     from medprm_hf.errors import StoppedError
