@@ -81,9 +81,9 @@ def space_url(tmp_path_factory: pytest.TempPathFactory, small_dataset: Path) -> 
         yield url
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
-    """One Chromium for all tests; skips with the reason where there is none."""
+    """One Chromium for this folder, since a thread takes one Playwright only; skips with the reason where none is."""
     with browsing() as opened:
         yield opened
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,16 +11,10 @@ import pytest
 from medprm_hf.review.decisions import Judged
 from medprm_hf.review.store import ReviewStore
 from tests.space.review_rows import rows
-from tests.space.review_server import browsing, decisions_of, made_store, serving
+from tests.space.review_server import decisions_of, made_store, serving
 
 pytestmark = pytest.mark.slow
 STEPS = 4
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with browsing() as one:
-        yield one
 
 
 @pytest.fixture

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.space.review_rows import row, rows
-from tests.space.review_server import begin, browsing, decisions_of, labels_of, made_store, saved, serving
+from tests.space.review_server import begin, decisions_of, labels_of, made_store, saved, serving
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with browsing() as one:
-        yield one
 
 
 def item_of(page: Any) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.space.review_rows import SECRET, row, rows
-from tests.space.review_server import begin, browsing, decisions_of, made_store, serving
+from tests.space.review_server import begin, decisions_of, made_store, serving
 
 pytestmark = pytest.mark.slow
 
@@ -20,12 +19,6 @@ async ([path, body]) => (await fetch("review/api/" + path, body && {
 })).status
 """
 """A request from within the page, with its own cookies; gives the status."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with browsing() as one:
-        yield one
 
 
 def texts(answers: list[Any]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +9,9 @@ import pytest
 
 from medprm_hf.review.store import ReviewStore
 from tests.space.review_rows import row, rows
-from tests.space.review_server import begin, browsing, decisions_of, labels_of, made_store, saved, serving
+from tests.space.review_server import begin, decisions_of, labels_of, made_store, saved, serving
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with browsing() as one:
-        yield one
 
 
 def test_a_crash_with_labels_under_way_loses_nothing(browser: Any, tmp_path: Path) -> None:

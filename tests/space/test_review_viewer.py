@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.space.review_rows import rows
-from tests.space.review_server import begin, browsing, decisions_of, made_store, saved, serving
+from tests.space.review_server import begin, decisions_of, made_store, saved, serving
 
 pytestmark = pytest.mark.slow
 
@@ -22,12 +21,6 @@ async () => {
   return Array.from({ length: Math.floor(data.length / 4004) }, (_, n) => data[n * 4004]);
 }
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with browsing() as one:
-        yield one
 
 
 def _pixels(page: Any) -> list[int]:
