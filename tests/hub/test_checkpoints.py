@@ -70,7 +70,7 @@ def command(*words: str | Path) -> list[str]:
 @pytest.mark.slow
 def test_a_killed_run_goes_on_in_an_empty_directory_elsewhere(hub: TestHub, tmp_path: Path) -> None:
     name, environment = hub.name(), {**hub.environment("owner", tmp_path), "TEST_KEY": KEY}
-    with steady(tmp_path, 0.05, 1.0, "--without", *FAULTS) as server:
+    with steady(tmp_path, 0.15, 1.0, "--without", *FAULTS) as server:
         solver = f"openai:steady?base_url={server.url}&api_key_env=TEST_KEY&concurrency=2"
         made = recipe(tmp_path, "killed", solver, count=12)
         os.environ["TEST_KEY"] = KEY
@@ -82,7 +82,7 @@ def test_a_killed_run_goes_on_in_an_empty_directory_elsewhere(hub: TestHub, tmp_
         words = command("build", tmp_path / "recipe.yaml", "--out", here, *push)
         first = subprocess.Popen(words, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         repo, branch = hub.repo("owner", name), branch_of(Run.resume(tmp_path / "whole"))
-        while not any("rollout" in commit.title for commit in commits(repo, branch)):
+        while not (any("rollout" in c.title for c in commits(repo, branch)) and PACKED in repo.files(branch)):
             assert first.poll() is None, first.communicate()[0].decode()
             time.sleep(0.05)
         first.kill()
