@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 RESULT = ("dataset/data/train-00000-of-00001.parquet", "steps.jsonl", "visualprm.jsonl")
 KILLS, SLOTS = 20, 6
 HANDS = SLOTS * 3 // 2
-"""Requests that are out, or answered and on their way to the file: the driver has half as many hands more than slots."""
+"""Requests that are out, or answered and on their way to the file: half as many hands more than slots."""
 
 
 def recipe(folder: Path, url: str) -> Path:
