@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # made once: dumps makes one a call
@@ -20,17 +19,7 @@ Part = str | int | float | bool | None | Sequence["Part"]
 
 def content_hash(*parts: Part, length: int = 16) -> str:
     """Hex digest of plain values; `length` hex characters (16 are 64 bits)."""
-    return hashlib.sha256(_written(parts)).hexdigest()[:length]
-
-
-def _written(parts: Sequence[Part]) -> bytes:
-    """JSON, the same by both writers for text and whole numbers; they write floats in different ways."""
-    if all(type(part) is str or type(part) is int for part in parts):
-        try:
-            return orjson.dumps(parts)
-        except TypeError:  # beyond 64 bits, or half of a surrogate pair
-            pass
-    return _encode(parts).encode()
+    return hashlib.sha256(_encode(parts).encode()).hexdigest()[:length]
 
 
 def bytes_hash(data: bytes) -> str:

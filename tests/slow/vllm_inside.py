@@ -5,13 +5,16 @@ python tests/slow/vllm_inside.py SPEC REQUESTS.pickle REPLIES.pickle [JOURNAL]
 
 from __future__ import annotations
 
+import os
 import pickle
 import sys
 from pathlib import Path
 
-from medprm_hf.backends import open_backend
-from medprm_hf.backends.books import open_books
-from medprm_hf.backends.open import close_backends
+sys.path.append(os.environ["LENT"])  # last: only what the venv has not comes from there (orjson)
+
+from medprm_hf.backends import open_backend  # noqa: E402
+from medprm_hf.backends.books import open_books  # noqa: E402
+from medprm_hf.backends.open import close_backends  # noqa: E402
 
 
 def main(spec: str, asked: str, answered: str, journal: str = "") -> None:
