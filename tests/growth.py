@@ -11,7 +11,7 @@ PIECE = 16
 def grows_with_length(work: Callable[[str], object], text: str) -> bool:
     """Processor time of the whole against a sixteenth: 16 times as much if linear, 256 if quadratic."""
     small, whole = _seconds(work, text[: len(text) // PIECE]), _seconds(work, text)
-    return whole < 4 * PIECE * max(small, 0.01)
+    return whole < 4 * PIECE * max(small, 0.02)
 
 
 def _seconds(work: Callable[[str], object], text: str) -> float:
